@@ -1,0 +1,50 @@
+# Everything a user or a developer runs. Needs Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m supervisor
+
+.PHONY: help crawl up test check bench chaos soak docs clean
+
+help:
+	@echo "make crawl URL=https://example.com/ MAX_PAGES=50   one crawl, results in results.jsonl"
+	@echo "make crawl                                         the same on a small site that comes along"
+	@echo "make up                                            the service, until Ctrl-C"
+	@echo "make test | check | bench | docs                   for developers"
+
+# A stamp a requirements file: nothing is installed twice, and a changed file is noticed.
+$(VENV)/ready: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing requirements.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	@echo "Installing requirements-dev.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+crawl: $(VENV)/ready
+	@$(RUN) crawl $(if $(URL),"$(URL)",--demo) $(if $(MAX_PAGES),--max-pages $(MAX_PAGES)) --output results.jsonl $(ARGS)
+
+up: $(VENV)/ready
+	@$(RUN) run $(ARGS)
+
+test: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	$(BIN)/python -m docs.generate --check
+
+docs: $(VENV)/ready
+	$(BIN)/python -m docs.generate
+
+bench: $(VENV)/ready-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Scrapy workers that lease pages of shared jobs from Redis."""

@@ -1,0 +1,117 @@
+"""Commits finished pages, batched while the worker is busy, repeated until Redis answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+from redis.exceptions import RedisError
+
+from scraper.frontier import Frontier
+from scraper.jobs.leases import CommitOutcome, PageCommit
+from scraper.lineage import PageWork
+
+log = structlog.get_logger(__name__)
+
+BATCH_PAGES = 16
+BATCH_WAIT_S = 0.025
+BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Committer:
+    """Takes the end of each page and sends it, in batches, in order.
+
+    A batch goes when it is full, after 25 ms, or at once when the worker has nothing else to do
+    or another job waits for the page's host. A commit that failed is repeated for ever: should
+    its lease be lost meanwhile, the repeat says so and changes nothing.
+    """
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        worker: str,
+        memory: Callable[[], str],
+        is_idle: Callable[[], bool],
+        on_committed: Callable[[PageWork, CommitOutcome], None],
+        max_commit_bytes: int,
+    ) -> None:
+        self.frontier = frontier
+        self.worker = worker
+        self._memory = memory
+        self._is_idle = is_idle
+        self._on_committed = on_committed
+        self._max_commit_bytes = max_commit_bytes
+        self._pending: list[tuple[PageWork, PageCommit]] = []
+        self._wake = asyncio.Event()
+        self._full = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def add(self, work: PageWork, commit: PageCommit) -> None:
+        """The page is through; commit it soon."""
+        self._pending.append((work, commit))
+        self._empty.clear()
+        self._wake.set()
+        if len(self._pending) >= BATCH_PAGES or work.lease.is_contended or self._is_idle():
+            self._full.set()
+
+    async def run(self) -> None:
+        """Send commits until cancelled."""
+        while True:
+            await self._wake.wait()
+            if not self._full.is_set():
+                try:
+                    async with asyncio.timeout(BATCH_WAIT_S):
+                        await self._full.wait()
+                except TimeoutError:
+                    pass
+            self._full.clear()
+            await self._send()
+
+    async def flush(self) -> None:
+        """Wait until all that was added is committed."""
+        self._full.set()
+        await self._empty.wait()
+
+    async def _send(self) -> None:
+        while self._pending:
+            batch = self._batch()
+            outcomes = await self._commit([commit for _, commit in batch])
+            del self._pending[: len(batch)]
+            for (work, _), outcome in zip(batch, outcomes, strict=True):
+                self._on_committed(work, outcome)
+            if len(self._pending) < BATCH_PAGES and not self._is_idle():
+                break
+        if not self._pending:
+            self._wake.clear()
+            self._empty.set()
+
+    def _batch(self) -> list[tuple[PageWork, PageCommit]]:
+        """The oldest pages, as many as one commit may carry (one at least)."""
+        size, count = 0, 0
+        for _, commit in self._pending[:BATCH_PAGES]:
+            size += len(commit.payload) + sum(map(len, commit.links))
+            if count and size > self._max_commit_bytes:
+                break
+            count += 1
+        return self._pending[:count]
+
+    async def _commit(self, pages: Sequence[PageCommit]) -> list[CommitOutcome]:
+        failures = 0
+        while True:
+            try:
+                outcomes = await self.frontier.commit_pages(self.worker, self._memory(), pages)
+            except (RedisError, OSError) as error:
+                if failures in (0, 10, 100):
+                    log.warning("commit waits for Redis", pages=len(pages), error=str(error))
+                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+                failures += 1
+            else:
+                if failures:
+                    log.info("commit went through", pages=len(pages), failures=failures)
+                return outcomes

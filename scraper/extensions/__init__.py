@@ -1,0 +1,1 @@
+"""Scrapy extensions of the worker: one duty a file."""

@@ -1,0 +1,69 @@
+"""Keeps the end of a worker within its deadline: what is not through by then goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Self
+
+import structlog
+from redis.exceptions import RedisError
+from scrapy import signals
+from scrapy.crawler import Crawler
+
+from scraper.scheduler import LeasedScheduler
+from scraper.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+CHECK_S = 0.1
+LAST_CALLS_S = 3.0
+
+
+class Drain:
+    """On SIGTERM or SIGINT Scrapy stops asking for pages and waits for those in flight.
+
+    From then on nothing is leased, and after `drain_timeout_s` the leases are handed back, no
+    attempt charged, and the process ends.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        extension = cls(crawler)
+        crawler.signals.connect(extension._opened, signals.spider_opened)
+        crawler.signals.connect(extension._closed, signals.spider_closed)
+        return extension
+
+    def _opened(self) -> None:
+        scheduler = self._crawler.engine.scheduler if self._crawler.engine else None
+        if isinstance(scheduler, LeasedScheduler):
+            self._task = asyncio.create_task(self._run(scheduler.worker))
+
+    def _closed(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+    @property
+    def _is_closing(self) -> bool:
+        engine = self._crawler.engine
+        return engine is not None and (engine._slot is None or engine._slot.closing is not None)
+
+    async def _run(self, worker: Worker) -> None:
+        while not self._is_closing:
+            await asyncio.sleep(CHECK_S)
+        try:
+            await worker.hand_back()
+        except (RedisError, OSError) as error:
+            log.warning("leases could not be handed back", error=str(error))
+        await asyncio.sleep(worker.config.drain_timeout_s)
+        log.warning("drain deadline: pages in flight go back", pages=worker.flow.in_flight)
+        try:
+            async with asyncio.timeout(LAST_CALLS_S):
+                await worker.frontier.reclaim_worker([worker.instance])
+        except (RedisError, OSError) as error:
+            log.warning("leases end by themselves", error=str(error))
+        os._exit(0)

@@ -1,0 +1,80 @@
+"""A job as one worker knows it: its options, its scope, the links that it has seen."""
+
+from __future__ import annotations
+
+import secrets
+
+from typing import TYPE_CHECKING
+
+from scraper.extraction import Profile
+from scraper.jobs.leases import LeasedJob
+from scraper.jobs.model import JobSpec
+from scraper.scope import LinkResolver, Scope, host_key
+
+if TYPE_CHECKING:
+    from scraper.lineage import PageWork
+
+KNOWN_URLS_KEPT = 500_000
+
+
+class JobRun:
+    """One job in one worker; holds nothing that cannot be lost.
+
+    `known` maps canonical URLs that the frontier has for certain (the commit that carried them
+    was answered) to the depth that they were given: such links are not sent again.
+    """
+
+    def __init__(self, job: LeasedJob) -> None:
+        self.job_id = job.job_id
+        self.customer_id = job.customer_id
+        self.spec = JobSpec.from_stored(job.spec)
+        self.attempt = job.attempt
+        self.site = job.site
+        self.profile = Profile.LINKS if self.spec.turbo_mode else Profile.FULL
+        self.known: dict[str, int] = {}
+        self.filtered: set[str] = set()
+        # Not the job's id: a second attempt must start without the cookies of the first.
+        self.cookiejar = f"{job.job_id}#{secrets.token_hex(4)}"
+        self._set_scope()
+
+    def _set_scope(self) -> None:
+        spec = self.spec
+        self.scope = Scope.for_job(
+            spec.url,
+            include_paths=spec.include_paths,
+            exclude_paths=spec.exclude_paths,
+            max_depth=spec.max_depth,
+            site_hosts=(host_key(self.site),) if self.site else (),
+        )
+        self.resolver = LinkResolver(self.scope)
+
+    def update(self, job: LeasedJob) -> None:
+        """Take what changed since: where the start page ended, the attempt."""
+        if job.site != self.site:
+            self.site = job.site
+            self._set_scope()
+        if job.attempt != self.attempt:
+            self.attempt = job.attempt
+            self.forget_known()
+
+    def follow_site(self, url: str) -> None:
+        """The start page redirected to `url`: its host is the job's site from now on."""
+        self.site = url
+        self._set_scope()
+
+    @property
+    def is_single_page(self) -> bool:
+        return (self.spec.max_pages or 1) == 1
+
+    def remember(self, work: PageWork) -> None:
+        """The commit of this page was answered: the frontier has its links."""
+        if len(self.known) + len(work.links) > KNOWN_URLS_KEPT:
+            self.known.clear()
+        self.known.update(dict.fromkeys(work.links, work.lease.depth + 1))
+        if len(self.filtered) > KNOWN_URLS_KEPT:
+            self.filtered.clear()
+        self.filtered.update(item.sample for item in work.filtered if item.sample)
+
+    def forget_known(self) -> None:
+        """What the frontier has is not certain any more: send links again."""
+        self.known.clear()

@@ -1,0 +1,185 @@
+"""The base of all job types: fetch a page of a job, record it, follow its links."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from scrapy import Spider
+from scrapy.http import Response
+
+from scraper.extraction import (
+    Anchor,
+    ParsedPage,
+    build_bare_record,
+    build_record,
+    content_hash,
+    is_html,
+    parse_page,
+)
+from scraper.jobs.leases import Filtered
+from scraper.jobs.model import JobSpec
+from scraper.lineage import PageWork, current_work
+from scraper.scope import InvalidUrlError, Link, canonical_url
+
+# Reasons of which no sample is kept: there is no page behind them.
+NOT_SAMPLED = frozenset({"scheme"})
+
+
+# Fields that stay text even where they look like JSON (a numeric customerId).
+TEXT_FIELDS = frozenset({"url", "customerId", "jobId", "newConfigPreset"})
+
+
+def job_arguments(job_type: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A job from `-a` arguments: values are JSON where they can be (50, true, ["/a/**"])."""
+    fields: dict[str, Any] = {"type": job_type}
+    for name, value in arguments.items():
+        fields[name] = value
+        if isinstance(value, str) and name not in TEXT_FIELDS:
+            with suppress(ValueError):
+                fields[name] = json.loads(value)
+    return fields
+
+
+class JobSpider(Spider):
+    """A job type: a file in `scraper/spiders/` with one subclass whose `name` is the file's.
+
+    Override `parse` to extract something else: yield items (they become the `items` of the page's
+    record) and requests (pages of the same job, if they are in its scope). Call
+    `yield from super().parse(response)` to have the usual record and links too.
+    """
+
+    # Methods that a request may name as its callback; `parse` always may.
+    page_callbacks: ClassVar[frozenset[str]] = frozenset({"parse"})
+    # Keys of request.meta that are stored with a page: plain JSON values.
+    page_meta: ClassVar[frozenset[str]] = frozenset()
+    follows_links: ClassVar[bool] = True
+
+    def __init__(self, name: str | None = None, **arguments: Any) -> None:
+        """`arguments`: the fields of a one-shot job (`-a url=... -a maxPages=50`)."""
+        super().__init__(name)
+        self.job_arguments = job_arguments(self.name, arguments) if arguments else {}
+        self.pools: list[str] = json.loads(os.environ.get("WORKER_POOLS") or "[]") or [self.name]
+        self.exit_code = 0
+        self.emits_records = False
+
+    async def start(self) -> AsyncIterator[Any]:
+        """No start requests: pages come from the frontier."""
+        return
+        yield
+
+    def current_work(self) -> PageWork:
+        """The page that the running callback handles."""
+        work = current_work.get()
+        if work is None:
+            raise RuntimeError("there is no page outside of a callback")
+        return work
+
+    def current_job(self) -> JobSpec:
+        """The job of the page that the running callback handles."""
+        return self.current_work().run.spec
+
+    def parse(self, response: Response, **kwargs: Any) -> Iterable[Any]:
+        """Record the page; add its links when this job type follows them."""
+        work = self.current_work()
+        if is_html(_content_type(response), response.body[:512]):
+            work.record = self._html_record(response, work)
+        else:
+            work.record = bare_record(response, work)
+        return (work.record,) if self.emits_records else ()
+
+    def _html_record(self, response: Response, work: PageWork) -> dict[str, Any]:
+        page = parse_page(
+            response.body,
+            response.url,
+            content_type=_content_type(response),
+            profile=work.run.profile,
+        )
+        internal, external = self._add_links(page, work)
+        return build_record(
+            page,
+            html=response.text if work.run.spec.html and hasattr(response, "text") else None,
+            internal_links=internal,
+            external_links=external,
+            **_facts(response, work),
+        )
+
+    def _add_links(
+        self, page: ParsedPage, work: PageWork
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Hand the page's links to the frontier; its internal and external ones for the record."""
+        depth = work.lease.depth + 1
+        anchors = page.anchors
+        base = page.base_url
+        try:
+            canonical_url(base)
+        except InvalidUrlError:
+            base = work.final_url
+        resolved = work.run.resolver.resolve_links(
+            base, [anchor.href for anchor in anchors], depth, encoding=page.encoding
+        )
+        if self.follows_links:
+            self._follow(resolved.links, depth, work)
+            if resolved.dropped:
+                work.filtered.append(Filtered("scheme", resolved.dropped))
+        return _recorded_links(anchors, resolved.targets)
+
+    def _follow(self, links: Iterable[Link], depth: int, work: PageWork) -> None:
+        known, filtered = work.run.known, work.run.filtered
+        for link in links:
+            if link.reason is None:
+                if known.get(link.url, depth + 1) > depth:
+                    work.links[link.url] = ""
+            elif link.url not in filtered:
+                work.filtered.append(Filtered(link.reason, 1, link.url))
+
+
+def _recorded_links(
+    anchors: Iterable[Anchor], targets: Iterable[Link]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """{url, text, rel} of each distinct http link, by whether it stays on the job's site."""
+    internal: list[dict[str, Any]] = []
+    external: list[dict[str, Any]] = []
+    seen: set[Link] = set()
+    for anchor, link in zip(anchors, targets, strict=True):
+        if link in seen or not link.url:
+            continue
+        seen.add(link)
+        entry: dict[str, Any] = {"url": link.url, "text": anchor.text}
+        if anchor.rel:
+            entry["rel"] = anchor.rel
+        if link.internal:
+            internal.append(entry)
+        elif link.reason == "off_scope":
+            external.append(entry)
+    return internal, external
+
+
+def _content_type(response: Response) -> str | None:
+    header = response.headers.get(b"Content-Type")
+    return header.decode("latin-1") if header else None
+
+
+def _facts(response: Response, work: PageWork) -> dict[str, Any]:
+    return {
+        "url": work.final_url,
+        "requested_url": work.lease.url,
+        "status": response.status,
+        "depth": work.lease.depth,
+        "found_on": work.lease.found_on or None,
+        "fetched_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "content_type": _content_type(response),
+        "content_hash": content_hash(response.body),
+        "body_bytes": len(response.body),
+        "elapsed_ms": round((time.monotonic() - work.started_s) * 1000),
+    }
+
+
+def bare_record(response: Response, work: PageWork) -> dict[str, Any]:
+    """The record of content that is not parsed."""
+    return build_bare_record(**_facts(response, work))

@@ -1,0 +1,334 @@
+"""The queue for programs: add jobs, follow them, act on them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from scraper.jobs.config import Config
+from scraper.jobs.connection import RedisUnreachableError
+from scraper.jobs.errors import JobsError
+from scraper.jobs.events import EventReader
+from scraper.jobs.model import JobSpec, parse_job
+from scraper.jobs.reading import Reader
+from scraper.jobs.states import JobState
+from scraper.jobs.transitions import Submission, Transitions
+from scraper.jobs.views import JobResult, JobView
+
+# Submits stop at this share of Redis' maxmemory, so that commits still fit.
+SUBMIT_UP_TO = 0.9
+MEMORY_CHECK_S = 1.0
+SUBMIT_BATCH = 500
+
+T = TypeVar("T")
+
+
+class JobNotFoundError(JobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"there is no job {job_id!r}: it was never accepted, or its result was removed "
+            "after resultTtl"
+        )
+
+
+class JobStateError(JobsError):
+    """The job is in a state in which that can't be done."""
+
+
+class QueueFullError(JobsError):
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"Redis is nearly full ({detail}): the job was not accepted. Remove finished jobs, "
+            "lower RESULT_TTL, or raise maxmemory; then submit again with the same jobId"
+        )
+
+
+class QueueUnwritableError(JobsError):
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"Redis refuses writes: {detail}")
+
+
+class ResultTimeoutError(JobsError, TimeoutError):
+    def __init__(self, job_id: str, timeout_s: float) -> None:
+        super().__init__(f"job {job_id!r} did not finish within {timeout_s:g} s; it goes on")
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle:
+    """An accepted job. `was_new` False: a job of this id was there before."""
+
+    id: str
+    was_new: bool
+    queue: JobQueue
+
+    async def result(self, timeout: float | None = None) -> JobResult:
+        """Wait until the job ends. `timeout` in s, None waits for ever.
+
+        Raises ResultTimeoutError; the job is not touched by that.
+        """
+        return await self.queue.wait_for(self.id, timeout)
+
+
+def new_job_id() -> str:
+    """A short id that sorts by time and is never given twice."""
+    return f"{int(time.time() * 1000):x}-{secrets.token_hex(5)}"
+
+
+class JobQueue:
+    """One queue in Redis. Every method may raise RedisUnreachableError."""
+
+    def __init__(
+        self,
+        redis: Any,
+        config: Config,
+        *,
+        job_types: Collection[str],
+        blocking: Any = None,
+        presets: Collection[str] = (),
+    ) -> None:
+        """`redis` repeats no command by itself; `blocking` is for long reads (default: `redis`)."""
+        self.redis = redis
+        self.url = config.redis_url or "unix socket of the embedded server"
+        self.blocking = blocking if blocking is not None else redis
+        self.config = config
+        self.name = config.queue_name
+        self.job_types = frozenset(job_types)
+        self.presets = presets
+        self.transitions = Transitions(redis, self.name)
+        self.reader = Reader(redis, self.name)
+        self._memory_checked_s = -MEMORY_CHECK_S
+        self._memory_detail = ""
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._follower: asyncio.Task[None] | None = None
+
+    async def initialize(self) -> None:
+        """Reach the server and write the limits that the scripts need."""
+        async with self.translated():
+            await self.redis.ping()
+            await self.redis.hset(
+                self.transitions.keys.key("settings"),
+                mapping={
+                    "events_kept": self.config.events_kept,
+                    "finished_jobs_kept": self.config.finished_jobs_kept,
+                    "max_job_bytes": self.config.max_job_bytes,
+                    "rejected_kept": 10_000,
+                },
+            )
+
+    async def shutdown(self) -> None:
+        """Close the connections; jobs go on."""
+        if self._follower:
+            self._follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._follower
+        await self.redis.aclose()
+        if self.blocking is not self.redis:
+            await self.blocking.aclose()
+
+    @asynccontextmanager
+    async def translated(self) -> AsyncIterator[None]:
+        """Redis' errors as ours, with what to do."""
+        try:
+            yield
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise RedisUnreachableError(self.url, str(error)) from error
+        except OutOfMemoryError as error:
+            raise QueueFullError(str(error)) from error
+        except ResponseError as error:
+            if "OOM" in str(error):
+                raise QueueFullError(str(error)) from error
+            if any(word in str(error) for word in ("MISCONF", "READONLY", "NOREPLICAS")):
+                raise QueueUnwritableError(str(error)) from error
+            raise
+
+    def parse(
+        self, payload: str | bytes | Mapping[str, Any], default_type: str = "single-page"
+    ) -> JobSpec:
+        """A validated job. Raises InvalidJobError."""
+        return parse_job(
+            payload, default_type=default_type, job_types=self.job_types, presets=self.presets
+        )
+
+    def submission(
+        self, spec: JobSpec, *, job_id: str | None = None, claim: str = "", bound: bool = False
+    ) -> Submission:
+        """The job as the scripts take it. `bound`: only workers of the pool `@<id>` take it."""
+        config = self.config
+        job_id = job_id or spec.job_id or new_job_id()
+        limit = config.host_concurrency
+        if spec.turbo_mode:
+            limit = config.host_concurrency_turbo
+        if spec.own_site:
+            limit = config.host_concurrency_own_site
+        is_hurried = spec.turbo_mode or spec.own_site
+        ttl_s = config.result_ttl_s if spec.result_ttl is None else spec.result_ttl
+        return Submission(
+            job_id=job_id,
+            spec=spec.to_json(),
+            type=spec.type,
+            pool=f"@{job_id}" if bound else spec.type,
+            customer_id=spec.customer_id,
+            priority=spec.priority,
+            start_url=spec.url,
+            max_pages=spec.max_pages or 1,
+            max_duration_ms=spec.max_duration or config.max_job_duration_ms,
+            attempts=spec.attempts,
+            backoff_type=spec.backoff.type,
+            backoff_ms=spec.backoff.delay,
+            delay_ms=spec.delay,
+            host_limit=limit,
+            host_delay_ms=0 if is_hurried else config.host_delay_ms,
+            result_ttl_ms=int(ttl_s * 1000),
+            claim=claim,
+        )
+
+    async def add_job(
+        self, job: Mapping[str, Any] | JobSpec, *, bound: bool = False
+    ) -> JobHandle:
+        """Accept one job; the same jobId twice is the same job.
+
+        Raises InvalidJobError, QueueFullError.
+        """
+        return (await self.add_jobs([job], bound=bound))[0]
+
+    async def add_jobs(
+        self, jobs: Sequence[Mapping[str, Any] | JobSpec], *, bound: bool = False
+    ) -> list[JobHandle]:
+        """Accept many jobs; nothing is accepted when one of them does not validate."""
+        specs = [job if isinstance(job, JobSpec) else self.parse(job) for job in jobs]
+        submissions = [self.submission(spec, bound=bound) for spec in specs]
+        fresh = await self.submit(submissions)
+        return [
+            JobHandle(submission.job_id, is_new, self)
+            for submission, is_new in zip(submissions, fresh, strict=True)
+        ]
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[bool]:
+        """Accept prepared jobs; True for each new one."""
+        fresh: list[bool] = []
+        async with self.translated():
+            await self._refuse_when_full()
+            for start in range(0, len(submissions), SUBMIT_BATCH):
+                batch = submissions[start : start + SUBMIT_BATCH]
+                fresh += await self.transitions.submit_jobs(batch)
+        return fresh
+
+    async def _refuse_when_full(self) -> None:
+        if time.monotonic() - self._memory_checked_s >= MEMORY_CHECK_S:
+            info = await self.redis.info("memory")
+            used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
+            is_full = limit > 0 and used > SUBMIT_UP_TO * limit
+            self._memory_detail = f"{used} of {limit} bytes used" if is_full else ""
+            self._memory_checked_s = time.monotonic()
+        if self._memory_detail:
+            raise QueueFullError(self._memory_detail)
+
+    async def job(self, job_id: str) -> JobView:
+        """The job as it stands. Raises JobNotFoundError."""
+        async with self.translated():
+            view = await self.reader.job(job_id)
+        if view is None:
+            raise JobNotFoundError(job_id)
+        return view
+
+    async def result(self, job_id: str) -> JobResult:
+        """How the job ended. Raises JobNotFoundError, JobStateError while it has not."""
+        view = await self.job(job_id)
+        async with self.translated():
+            result = await self.reader.result(job_id)
+        if result is None:
+            raise JobStateError(
+                f"job {job_id!r} is {view.state.value}: it has no result yet. "
+                f"Follow it with `watch {job_id}`"
+            )
+        return result
+
+    async def wait_for(self, job_id: str, timeout_s: float | None = None) -> JobResult:
+        """Wait for a job's end. Raises JobNotFoundError, ResultTimeoutError."""
+        ended = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(ended)
+        try:
+            if self._follower is None or self._follower.done():
+                events = EventReader(self.blocking, self.name)
+                async with self.translated():
+                    await events.start()
+                self._follower = asyncio.create_task(self._follow(events))
+            async with asyncio.timeout(timeout_s):
+                while not (await self.job(job_id)).state.is_final:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(ended.wait(), 2.0)
+                    ended.clear()
+        except TimeoutError as error:
+            raise ResultTimeoutError(job_id, timeout_s or 0) from error
+        finally:
+            self._waiters[job_id].discard(ended)
+            if not self._waiters[job_id]:
+                del self._waiters[job_id]
+        return await self.result(job_id)
+
+    async def _follow(self, events: EventReader) -> None:
+        """Wake those who wait for a job when an event says that it ended."""
+        while True:
+            try:
+                for event in await events.read():
+                    if event.name in ("workerCompleted", "workerFailed", "jobCancelled", "gap"):
+                        for waiter in self._waiters.get(event.job_id, ()):
+                            waiter.set()
+            except RedisError:
+                await asyncio.sleep(0.5)
+
+    async def cancel(self, job_id: str) -> JobState:
+        """Cancel a job; its records stay. Returns the state before (a final one: no change)."""
+        return await self._acted(job_id, await self._run(self.transitions.cancel_job(job_id)))
+
+    async def pause(self, job_id: str) -> JobState:
+        """Pause one job. Returns the state before."""
+        return await self._acted(job_id, await self._run(self.transitions.pause_job(job_id)))
+
+    async def resume(self, job_id: str) -> JobState:
+        """Resume one job. Returns the state now."""
+        return await self._acted(job_id, await self._run(self.transitions.resume_job(job_id)))
+
+    async def retry(self, job_id: str, *, failed_pages_only: bool = False) -> JobState:
+        """Run a finished job again: what is left and failed, or only what failed.
+
+        Raises JobStateError when nothing is left to run, or the job is not finished.
+        """
+        reply = await self._run(self.transitions.retry_job(job_id, failed_pages_only))
+        if reply == "nothing":
+            raise JobStateError(f"job {job_id!r} has no page left to run")
+        before = await self._acted(job_id, reply)
+        if not before.is_final and before is not JobState.DELAYED:
+            raise JobStateError(f"job {job_id!r} is {before.value}: only an ended job is retried")
+        return before
+
+    async def remove(self, job_id: str) -> None:
+        """Delete an ended job with its records. Raises JobStateError for one that has not ended."""
+        before = await self._acted(job_id, await self._run(self.transitions.remove_job(job_id)))
+        if not before.is_final:
+            raise JobStateError(f"job {job_id!r} is {before.value}: cancel it first")
+
+    async def pause_queue(self) -> bool:
+        """Stop leasing for the whole queue; pages in flight are finished."""
+        return await self._run(self.transitions.pause_queue(True, sorted(self.job_types)))
+
+    async def resume_queue(self) -> bool:
+        return await self._run(self.transitions.pause_queue(False, sorted(self.job_types)))
+
+    async def _run(self, transition: Awaitable[T]) -> T:
+        async with self.translated():
+            return await transition
+
+    async def _acted(self, job_id: str, reply: str) -> JobState:
+        if not reply:
+            raise JobNotFoundError(job_id)
+        return JobState(reply)

@@ -1,0 +1,124 @@
+"""The values that travel between a worker and the queue: leases, commits, outcomes."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class PageOutcome(enum.StrEnum):
+    """What became of a leased page."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETRY = "retry"
+
+
+class CommitOutcome(enum.StrEnum):
+    """How the queue answered the commit of one page; none of them is an error."""
+
+    OK = "ok"
+    LEASE_LOST = "lost"
+    DUPLICATE = "duplicate"
+    JOB_FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedPage:
+    """A worker's right to fetch one page.
+
+    `start_at_ms` is an epoch of the Redis clock: not to be fetched before it. `attempt` counts
+    from 1. `found_on` is "" for the start page. `is_contended`: other jobs wait for this host.
+    `extra` is what a custom spider attached (JSON), "" otherwise.
+    """
+
+    token: str
+    job_id: str
+    url: str
+    depth: int
+    attempt: int
+    found_on: str
+    start_at_ms: int
+    is_contended: bool
+    extra: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJob:
+    """What a worker must know of a job: its spec (JSON) and where its start page ended ("" yet)."""
+
+    job_id: str
+    spec: str
+    site: str
+    attempt: int
+    customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """What a worker asks for. `request_id` makes a repeated call return the same pages.
+
+    `slots`: jobs it may open now. `ahead`: jobs whose pages it may fetch ahead, when those that
+    it holds have none. `spare`: jobs beyond the slots when it is another customer's turn.
+    `horizon_ms`: a page may be due this much later than now.
+    """
+
+    request_id: str
+    pages: int
+    slots: int
+    pools: Sequence[str]
+    held: Sequence[str] = ()
+    ahead: int = 0
+    spare: int = 0
+    horizon_ms: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReply:
+    """Pages to fetch. `next_due_ms`: when delayed work is due next (0: none known)."""
+
+    now_ms: int
+    next_due_ms: int
+    pages: list[LeasedPage]
+    jobs: list[LeasedJob]
+    gone: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Links of one page that do not belong to the job, by reason, with one of them as a sample."""
+
+    reason: str
+    times: int
+    sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageCommit:
+    """The end of one lease. `payload` is the page record (DONE) or the error (else), as JSON.
+
+    `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
+    space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
+    the host for that time (Retry-After).
+    """
+
+    token: str
+    outcome: PageOutcome
+    url: str
+    payload: bytes
+    code: str = ""
+    retry_delay_ms: int = 0
+    host_pause_ms: int = 0
+    body_bytes: int = 0
+    links: Sequence[str] = field(default=())
+    filtered: Sequence[Filtered] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """`is_known` False: the worker was given up, all its leases are void."""
+
+    is_known: bool
+    gone: list[str]

@@ -1,0 +1,196 @@
+#!lua
+-- Commit pages: check each lease's token, store its record, queue its new links, count, end the
+-- lease, and finish the job if this was its last open page. A stale token changes nothing.
+-- KEYS[1] string `{queue}:meta`
+-- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
+--         token, outcome (done | failed | skipped | retry), final URL, code, record or error
+--         (JSON), retry delay ms, host pause ms, body bytes,
+--         n links, n x "<url>[ <extra>]",
+--         n reasons, n x (reason, count, sample URL)
+-- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
+--         recorded already) | full (the job's byte limit: the job ended)
+local worker = ARGV[1]
+local touched, order = {}, {}
+
+local function job_of(id)
+  local job = touched[id]
+  if not job then
+    local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq', 'state', 'starved',
+      'max_pages', 'known', 'bytes')
+    job = {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4], state = f[5],
+           starved = f[6], max_known = fetch_bound(number_of(f[7])), known = number_of(f[8]),
+           bytes = number_of(f[9]), queued = 0}
+    touched[id] = job
+    order[#order + 1] = id
+  end
+  return job
+end
+
+local function add_link(id, job, page, record, link)
+  local url, extra = string.match(link, '^(%S+) ?(.*)$')
+  local fresh = page_pack('q', page.depth + 1, record, 0, extra)
+  if job.known >= job.max_known then
+    if call('HEXISTS', pages_key(id), url) == 0 then
+      call('HINCRBY', job_key(id) .. ':filtered', 'budget', 1)
+    end
+  elseif call('HSETNX', pages_key(id), url, fresh) == 1 then
+    job.known = job.known + 1
+    job.queued = job.queued + 1
+    lane_push(id, job, host_of(url), url, false, may_lease(job.state) and not job.starved)
+  else
+    local known = page_get(id, url)
+    if known.state == 'q' and known.depth > page.depth + 1 then
+      known.depth = page.depth + 1
+      page_set(id, url, 'q', known, known.note)
+    end
+  end
+end
+
+local SAMPLES_KEPT = 200
+
+local function add_filtered(id, reason, times, sample)
+  call('HINCRBY', job_key(id) .. ':filtered', reason, times)
+  if sample ~= '' then
+    call('LPUSH', job_key(id) .. ':filtered_sample', reason .. ' ' .. sample)
+    call('LTRIM', job_key(id) .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
+  end
+end
+
+local OPEN_FIELD = {q = 'queued', w = 'delayed', f = 'failed'}
+
+-- A redirect ended at `url`: whose page is it? Returns 'own', 'other' (that page is now recorded
+-- with this content) or 'duplicate'.
+local function redirect_target(id, url, page, requested)
+  local target = page_get(id, url)
+  if not target then
+    page_set(id, url, 'a', page, requested)
+    return 'own'
+  end
+  if target.state == 's' then return 'own' end
+  if OPEN_FIELD[target.state] then
+    count(id, OPEN_FIELD[target.state], -1)
+    return 'other', target
+  end
+  return 'duplicate', target
+end
+
+local function record_page(id, job, lease, page, url, payload)
+  local owner, target = 'own', nil
+  if url ~= lease.url then
+    owner, target = redirect_target(id, url, page, lease.url)
+  end
+  if owner == 'duplicate' then
+    page_set(id, lease.url, 's', page, 'duplicate ' .. url)
+    count(id, 'skipped', 1)
+    return 'duplicate'
+  end
+  local number = call('RPUSH', job_key(id) .. ':records', payload) - 1
+  call('RPUSH', job_key(id) .. ':recorded', url)
+  job.bytes = job.bytes + #payload
+  count(id, 'bytes', #payload)
+  count(id, 'done', 1)
+  if owner == 'own' then
+    page_set(id, lease.url, 'd', page, number)
+  else
+    page_set(id, url, 'd', target, number)
+    page_set(id, lease.url, 's', page, 'duplicate ' .. url)
+    count(id, 'skipped', 1)
+  end
+  return 'ok', number
+end
+
+local function end_page(id, lease, page, outcome, url, code, payload, delay)
+  if outcome == 'retry' then
+    page_set(id, lease.url, 'w', page, page.note)
+    count(id, 'delayed', 1)
+    call('ZADD', P .. 'delayed', NOW + delay, 'p ' .. id .. ' ' .. lease.url)
+  elseif outcome == 'failed' then
+    page_set(id, lease.url, 'f', page, page.note ~= '' and code .. ' ' .. page.note or code)
+    count(id, 'failed', 1)
+  else
+    page_set(id, lease.url, 's', page, code .. (url ~= lease.url and ' ' .. url or ''))
+    count(id, 'skipped', 1)
+  end
+  if outcome == 'failed' or outcome == 'skipped' and page.parent == -1 then
+    call('RPUSH', job_key(id) .. ':errors', payload)
+  end
+  if page.parent == -1 and outcome ~= 'retry' then
+    call('HSET', job_key(id), 'error', code)
+  end
+end
+
+local function commit_one(a)
+  local token, outcome, url, code = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local payload, n = ARGV[a + 4], tonumber(ARGV[a + 8])
+  local reasons_at = a + 9 + n
+  local after = reasons_at + 1 + 3 * tonumber(ARGV[reasons_at])
+  local packed = call('HGET', leases_key(worker), token)
+  if not packed then return 'lost', after end
+  local lease = lease_unpack(packed)
+  local id = lease.job
+  local job = job_of(id)
+  local page = page_get(id, lease.url)
+  local pause = tonumber(ARGV[a + 6])
+  if pause > 0 then call('HSET', host_key(lease.host), 'paused_until', NOW + pause) end
+  lease_end(worker, token, lease)
+  count(id, 'leased', -1)
+  count(id, 'body_bytes', tonumber(ARGV[a + 7]))
+  local status, record = 'ok', -1
+  if outcome == 'done' and job.bytes + #payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
+    outcome, code, status = 'skipped', 'job_bytes', 'full'
+  end
+  if outcome == 'done' then
+    status, record = record_page(id, job, lease, page, url, payload)
+    if page.parent == -1 then
+      call('HSET', job_key(id), 'start_recorded', 1, 'site', url)
+      call('HDEL', job_key(id), 'error')
+    end
+    if record then
+      for i = a + 9, a + 8 + n do add_link(id, job, page, record, ARGV[i]) end
+    end
+  else
+    end_page(id, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
+  end
+  for i = reasons_at + 1, after - 1, 3 do add_filtered(id, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  if outcome ~= 'retry' then
+    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil})
+  end
+  if status == 'full' then job.is_full = true end
+  return status, after
+end
+
+local function progress(id, job)
+  local f = fields(job_key(id), 'progress_at', 'started_at', 'done', 'known', 'max_pages', 'failed', 'skipped')
+  if NOW - number_of(f[1]) < 1000 then return end
+  local done = number_of(f[3])
+  local seconds = math.max(0.001, (NOW - number_of(f[2] or NOW)) / 1000)
+  local rate = done / seconds
+  local goal = math.min(number_of(f[4]) - number_of(f[6]) - number_of(f[7]), number_of(f[5]))
+  call('HSET', job_key(id), 'progress_at', NOW)
+  emit('jobProgress', id, job.customer, {pagesScraped = done, totalPages = number_of(f[4]),
+    rate = math.floor(rate * 100) / 100,
+    eta = rate > 0 and math.floor(math.max(0, goal - done) / rate * 1000) or nil})
+end
+
+local replies = {}
+local a = 3
+while a <= #ARGV do
+  replies[#replies + 1], a = commit_one(a)
+end
+for _, id in ipairs(order) do
+  local job = touched[id]
+  if job.queued > 0 then
+    count(id, 'known', job.queued)
+    count(id, 'queued', job.queued)
+    wake_workers(job.pool, job.queued)
+  end
+  call('HSET', job_key(id), 'memory', ARGV[2])
+  if job.is_full then
+    job_finish(id, 'completed', 'max_bytes', worker)
+  elseif not finish_if_done(id, worker) then
+    if job.starved then job_unstarve(id, job) end
+    if FINAL[job.state] == nil then progress(id, job) end
+  end
+end
+call('HINCRBY', P .. 'totals', 'pages_committed', #replies)
+return replies

@@ -1,0 +1,55 @@
+-- Shared by every script: key names, time, the settings kept in Redis, events.
+-- KEYS[1] is always `{queue}:meta`; every other key has the same prefix, so the same slot.
+local P = string.sub(KEYS[1], 1, -5)
+local META = KEYS[1]
+local RANK_STEP = 2 ^ 40   -- a lane's rank is holders * RANK_STEP + the job's number
+
+local call = redis.call
+local clock = call('TIME')
+local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function job_key(id) return P .. 'job:' .. id end
+local function pages_key(id) return P .. 'job:' .. id .. ':pages' end
+local function lane_key(id, host) return P .. 'job:' .. id .. ':lane:' .. host end
+local function hosts_key(id) return P .. 'job:' .. id .. ':hosts' end
+local function host_key(host) return P .. 'host:' .. host end
+local function leases_key(worker) return P .. 'leases:' .. worker end
+local function worker_key(worker) return P .. 'worker:' .. worker end
+
+local function fields(key, ...)
+  local values = call('HMGET', key, ...)
+  for i = 1, #values do if values[i] == false then values[i] = nil end end
+  return values
+end
+
+local function number_of(value) return tonumber(value or 0) or 0 end
+
+local settings_cache = nil
+local function setting(name)
+  if not settings_cache then
+    settings_cache = {}
+    local flat = call('HGETALL', P .. 'settings')
+    for i = 1, #flat, 2 do settings_cache[flat[i]] = flat[i + 1] end
+  end
+  return settings_cache[name]
+end
+
+-- One event: `t` its name, `j` the job, `c` the customer, `d` the rest as JSON.
+local function emit(name, job, customer, detail)
+  call('XADD', P .. 'events', 'MAXLEN', '~', setting('events_kept') or 100000, '*',
+    't', name, 'j', job or '', 'c', customer or '', 'at', NOW,
+    'd', detail and next(detail) and cjson.encode(detail) or '{}')
+end
+
+-- A worker's public name is its instance without the incarnation behind '#'.
+local function worker_name(instance) return (string.gsub(instance, '#.*$', '')) end
+
+-- Wake at most `count` idle workers of a pool, each by a token in its own list.
+local function wake_workers(pool, count)
+  for _ = 1, count do
+    local worker = call('SPOP', P .. 'idle:' .. pool)
+    if not worker then return end
+    call('LPUSH', P .. 'wake:' .. worker, '1')
+    call('PEXPIRE', P .. 'wake:' .. worker, 60000)
+  end
+end

@@ -1,0 +1,240 @@
+-- Jobs: changing state, finishing, retrying, removing.
+-- States: waiting, delayed, active, paused, completed, failed, cancelled.
+
+local FINAL = {completed = true, failed = true, cancelled = true}
+
+local function job_move(id, from, to)
+  call('HSET', job_key(id), 'state', to)
+  if from then call('ZREM', P .. 'jobs:' .. from, id) end
+  call('ZADD', P .. 'jobs:' .. to, NOW, id)
+end
+
+local PER_JOB = {'', ':pages', ':hosts', ':holders', ':records', ':recorded', ':errors',
+                 ':filtered', ':filtered_sample'}
+
+-- Delete all of a finished job.
+local function job_remove(id)
+  local f = fields(job_key(id), 'state', 'customer')
+  for _, suffix in ipairs(PER_JOB) do call('UNLINK', job_key(id) .. suffix) end
+  if f[1] then call('ZREM', P .. 'jobs:' .. f[1], id) end
+  if f[2] then
+    call('ZREM', P .. 'customer:' .. f[2] .. ':jobs', id)
+  end
+  call('ZREM', P .. 'finished', id)
+  call('ZREM', P .. 'expiries', id)
+end
+
+-- Retention by age and by count; `bound` jobs a call at the most.
+local function remove_expired(bound)
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'expiries', '-inf', NOW, 'LIMIT', 0, bound)) do
+    job_remove(id)
+  end
+  local surplus = call('ZCARD', P .. 'finished') - number_of(setting('finished_jobs_kept') or 10000)
+  if surplus > 0 then
+    for _, id in ipairs(call('ZRANGE', P .. 'finished', 0, math.min(surplus, bound) - 1)) do
+      job_remove(id)
+    end
+  end
+end
+
+-- What a result says, for the events; records and errors are read on demand.
+local function summary(id, reason)
+  local f = fields(job_key(id), 'done', 'failed', 'skipped', 'left', 'started_at', 'known')
+  local left = number_of(f[4])
+  return {pagesScraped = number_of(f[1]), failed = number_of(f[2]), skipped = number_of(f[3]),
+          totalPages = number_of(f[6]), pagesLeft = left, finishReason = reason,
+          duration = f[5] and NOW - tonumber(f[5]) or 0}
+end
+
+-- Void every lease of a job, whoever holds it.
+local function revoke_leases(id)
+  local holders = P .. 'job:' .. id .. ':holders'
+  for _, worker in ipairs(call('HKEYS', holders)) do
+    local flat = call('HGETALL', leases_key(worker))
+    for i = 1, #flat, 2 do
+      local lease = lease_unpack(flat[i + 1])
+      if lease.job == id then
+        call('HDEL', leases_key(worker), flat[i])
+        host_leave(lease.host)
+      end
+    end
+  end
+  call('DEL', holders)
+end
+
+local EVENT_OF = {completed = 'workerCompleted', failed = 'workerFailed', cancelled = 'jobCancelled'}
+
+-- The one way a job ends. Open pages are given up and counted as `left`.
+local function job_finish(id, state, reason, worker, error)
+  local f = fields(job_key(id), 'state', 'queued', 'delayed', 'leased', 'customer', 'priority',
+    'result_ttl_ms', 'pool')
+  local job = load_place(id)
+  revoke_leases(id)
+  job_lanes_remove(id, job)
+  for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do call('UNLINK', lane_key(id, host)) end
+  call('DEL', hosts_key(id))
+  local left = number_of(f[2]) + number_of(f[3]) + number_of(f[4])
+  call('HSET', job_key(id), 'queued', 0, 'delayed', 0, 'leased', 0, 'left', left,
+    'finished_at', NOW, 'finish_reason', reason)
+  if left > 0 then count(id, 'known', -left) end
+  if error then call('HSET', job_key(id), 'error', error) end
+  job_move(id, f[1], state)
+  call('ZREM', P .. 'deadlines', id)
+  call('ZREM', P .. 'delayed', 'j ' .. id)
+  call('ZADD', P .. 'finished', NOW, id)
+  call('ZADD', P .. 'expiries', NOW + number_of(f[7]), id)
+  local field = f[6] .. ':' .. f[5]
+  if call('HINCRBY', P .. 'open_jobs', field, -1) <= 0 then
+    call('HDEL', P .. 'open_jobs', field)
+    call('HDEL', P .. 'turns', field)
+  end
+  if string.sub(f[8], 1, 1) == '@' then call('DEL', P .. 'idle:' .. f[8]) end
+  call('HINCRBY', P .. 'totals', 'jobs_' .. state, 1)
+  local detail = {result = summary(id, reason), status = state}
+  if worker then detail.workerId = worker_name(worker) end
+  if error then detail.error = error end
+  emit(EVENT_OF[state], id, f[5], detail)
+  remove_expired(8)
+end
+
+-- Start the next attempt of a failed job later; its recorded pages stay.
+local function job_retry_later(id, delay_ms, error)
+  local f = fields(job_key(id), 'state', 'customer', 'attempt')
+  job_lanes_remove(id, load_place(id))
+  call('ZREM', P .. 'deadlines', id)
+  job_move(id, f[1], 'delayed')
+  call('ZADD', P .. 'delayed', NOW + delay_ms, 'j ' .. id)
+  emit('jobRetried', id, f[2], {attempt = number_of(f[3]), delay = delay_ms, error = error})
+end
+
+local function backoff_ms(kind, base, attempt, jitter)
+  local delay = base
+  if kind == 'exponential' then delay = base * 2 ^ (attempt - 1) end
+  return math.floor(math.min(delay, number_of(setting('job_backoff_cap_ms') or 3600000)) * jitter)
+end
+
+-- The job's start page could not be recorded: another attempt, or the end.
+local function job_fail(id, reason, worker)
+  local f = fields(job_key(id), 'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'error')
+  local attempt = number_of(f[1])
+  if attempt < number_of(f[2]) then
+    -- Jitter without a random source in the script: the low bits of the clock.
+    local jitter = 0.8 + 0.4 * ((clock[2] % 1000) / 1000)
+    job_retry_later(id, backoff_ms(f[3], number_of(f[4]), attempt, jitter), f[5] or reason)
+  else
+    job_finish(id, 'failed', reason, worker, f[5] or reason)
+  end
+end
+
+-- Called at the end of every transition that may have ended a job's last open page.
+local function finish_if_done(id, worker)
+  local f = fields(job_key(id), 'state', 'queued', 'delayed', 'leased', 'done', 'max_pages',
+    'fetches', 'start_recorded')
+  if f[1] ~= 'active' and f[1] ~= 'paused' then return false end
+  local leased = number_of(f[4])
+  local open = number_of(f[2]) + number_of(f[3]) + leased
+  local max_pages = number_of(f[6])
+  local reason
+  if open == 0 then reason = 'finished'
+  elseif leased == 0 and number_of(f[5]) >= max_pages then reason = 'max_pages'
+  elseif leased == 0 and number_of(f[7]) >= fetch_bound(max_pages) then reason = 'attempt_limit'
+  else return false end
+  if f[8] then
+    job_finish(id, 'completed', reason, worker)
+  else
+    job_fail(id, reason == 'finished' and 'start_page' or reason, worker)
+  end
+  return true
+end
+
+-- Queue one failed, skipped or left page again; a failed page's note is "<code> <extra>".
+local function page_requeue(id, job, url, page, field)
+  if field then count(id, field, -1) end
+  count(id, 'queued', 1)
+  local extra = page.note
+  if page.state == 'f' then extra = string.match(page.note, '^%S+ (.+)$') end
+  if page.state == 's' then extra = nil end
+  page.attempts = 0
+  page_set(id, url, 'q', page, extra)
+  lane_push(id, job, host_of(url), url, false, false)
+end
+
+-- Queue again what failed for the next attempt: failed pages, and a start page that was skipped.
+local function requeue_failed(id, job)
+  for _, text in ipairs(call('LRANGE', P .. 'job:' .. id .. ':errors', 0, -1)) do
+    local url = cjson.decode(text).url
+    local page = page_get(id, url)
+    if page and page.state == 'f' then
+      page_requeue(id, job, url, page, 'failed')
+    elseif page and page.state == 's' and page.parent == -1 then
+      page_requeue(id, job, url, page, 'skipped')
+    end
+  end
+end
+
+-- A delayed job's time has come: it waits for a worker.
+local function job_wake(id)
+  local f = fields(job_key(id), 'state', 'attempt', 'customer')
+  if f[1] ~= 'delayed' then return end
+  local job = load_place(id)
+  if number_of(f[2]) > 0 then
+    requeue_failed(id, job)
+    call('HDEL', job_key(id), 'starved', 'error')
+    call('HSET', job_key(id), 'fetches', 0)
+  end
+  job_move(id, 'delayed', 'waiting')
+  job_lanes_ready(id, job)
+  emit('jobWaiting', id, f[3], nil)
+end
+
+-- A delayed page's time has come. `entry` = "<job> <url>".
+local function page_wake(entry)
+  local id, url = string.match(entry, '^(%S+) (%S+)$')
+  local page = page_get(id, url)
+  local f = fields(job_key(id), 'state', 'starved')
+  if not page or page.state ~= 'w' or not f[1] or FINAL[f[1]] then return end
+  local job = load_place(id)
+  page_set(id, url, 'q', page, page.note)
+  count(id, 'delayed', -1)
+  count(id, 'queued', 1)
+  lane_push(id, job, host_of(url), url, false, may_lease(f[1]) and not f[2])
+  wake_workers(job.pool, 1)
+end
+
+local function promote_delayed(bound)
+  local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, bound)
+  for _, member in ipairs(due) do
+    call('ZREM', P .. 'delayed', member)
+    local kind, rest = string.sub(member, 1, 1), string.sub(member, 3)
+    if kind == 'j' then job_wake(rest) else page_wake(rest) end
+  end
+  return #due
+end
+
+-- Jobs past their maxDuration end with what they have.
+local function expire_jobs(bound)
+  local due = call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', NOW, 'LIMIT', 0, bound)
+  for _, id in ipairs(due) do
+    job_finish(id, 'failed', 'timeout', nil, 'maxDuration is over: raise it, or lower maxPages')
+  end
+  return #due
+end
+
+-- Take back every lease of a worker, uncharged, and forget the worker.
+local function worker_reclaim(instance)
+  local flat = call('HGETALL', leases_key(instance))
+  for i = 1, #flat, 2 do page_release(instance, flat[i], lease_unpack(flat[i + 1])) end
+  for _, pool in ipairs(cjson.decode(call('HGET', worker_key(instance), 'pools') or '[]')) do
+    call('SREM', P .. 'idle:' .. pool, instance)
+  end
+  call('DEL', leases_key(instance), worker_key(instance), P .. 'wake:' .. instance)
+  call('ZREM', P .. 'workers', instance)
+  return #flat / 2
+end
+
+local function reclaim_expired(bound)
+  local dead = call('ZRANGEBYSCORE', P .. 'workers', '-inf', NOW, 'LIMIT', 0, bound)
+  local pages = 0
+  for _, instance in ipairs(dead) do pages = pages + worker_reclaim(instance) end
+  return pages
+end

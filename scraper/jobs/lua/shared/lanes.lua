@@ -1,0 +1,138 @@
+-- Lanes and hosts: making a job's pages leasable, parking them under a busy host, waking them.
+-- A lane's name is "<job> <host>"; its pages wait in the list `job:<id>:lane:<host>`.
+
+local function rank_of(id, seq)
+  return call('HLEN', P .. 'job:' .. id .. ':holders') * RANK_STEP + number_of(seq)
+end
+
+-- Make a lane leasable at once. `job` = {pool, priority, customer, seq}.
+local function lane_ready(id, job, host)
+  turns_add(P .. 'ready:' .. job.pool, job.priority, job.customer, id .. ' ' .. host,
+    rank_of(id, job.seq))
+end
+
+-- Put a lane where it belongs: behind those that already wait for its host, else among the
+-- ready ones. So 100,000 jobs on one slow host never stand in the way of a lease call.
+local function lane_open(id, job, host)
+  if call('EXISTS', P .. 'parked:' .. host) == 1 then
+    turns_add(P .. 'parked:' .. host, job.priority, job.customer, id .. ' ' .. host,
+      number_of(job.seq))
+    return false
+  end
+  lane_ready(id, job, host)
+  return true
+end
+
+local function lane_remove(id, job, host)
+  local lane = id .. ' ' .. host
+  if not turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane) then
+    turns_remove(P .. 'parked:' .. host, job.priority, job.customer, lane)
+  end
+end
+
+local function load_place(id)
+  local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq')
+  return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4]}
+end
+
+-- All lanes of a job that have pages become leasable (after a pause, a spent budget, a retry).
+local function job_lanes_ready(id, job)
+  local hosts = call('SMEMBERS', hosts_key(id))
+  for _, host in ipairs(hosts) do
+    if call('EXISTS', lane_key(id, host)) == 1 then
+      local parked = P .. 'parked:' .. host .. '|' .. job.priority .. '|' .. job.customer
+      if not call('ZSCORE', parked, id .. ' ' .. host) then lane_open(id, job, host) end
+    end
+  end
+  wake_workers(job.pool, 16)
+end
+
+local function job_lanes_remove(id, job)
+  for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do lane_remove(id, job, host) end
+end
+
+-- The holders of a job changed: workers that hold none of it should see it later than a free one.
+local function job_rerank(id, job)
+  local rank = rank_of(id, job.seq)
+  local lanes = P .. 'ready:' .. job.pool .. '|' .. job.priority .. '|' .. job.customer
+  for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do
+    call('ZADD', lanes, 'XX', rank, id .. ' ' .. host)
+  end
+end
+
+-- When the host may next be fetched by a job with these limits: nil = a release will tell,
+-- else an epoch in ms (<= NOW + ahead means now).
+local function host_gate(host, limit, delay_ms)
+  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until')
+  if number_of(f[1]) >= limit then return nil end
+  local at = number_of(f[3])
+  if delay_ms > 0 or f[2] then at = math.max(at, number_of(f[2])) end
+  return at
+end
+
+local PARK_CHECK_MS = 1000   -- a parked lane is looked at again at the latest after this
+
+local function lane_park(id, job, host, wake_at)
+  local lane = id .. ' ' .. host
+  turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane)
+  turns_add(P .. 'parked:' .. host, job.priority, job.customer, lane, number_of(job.seq))
+  local due = wake_at or (NOW + PARK_CHECK_MS)
+  local known = call('ZSCORE', P .. 'hosts_due', host)
+  if not known or tonumber(known) > due or tonumber(known) <= NOW then
+    call('ZADD', P .. 'hosts_due', due, host)
+  end
+end
+
+-- Move the lane whose turn it is from its busy host back to the ready ones.
+local function host_wake_one(host)
+  local head = turns_head(P .. 'parked:' .. host)
+  if not head then
+    call('ZREM', P .. 'hosts_due', host)
+    return false
+  end
+  turns_remove(head.turnstile, head.priority, head.customer, head.lane)
+  local id = string.match(head.lane, '^(%S+) ')
+  local job = load_place(id)
+  if job.pool then
+    lane_ready(id, job, host)
+    wake_workers(job.pool, 1)
+  end
+  return true
+end
+
+local function host_enter(host, start_at, delay_ms)
+  local key = host_key(host)
+  if call('HINCRBY', key, 'in_flight', 1) == 1 then call('PERSIST', key) end
+  if delay_ms > 0 then call('HSET', key, 'next_at', start_at + delay_ms) end
+end
+
+-- Wake parked lanes of a host at `at`, or one of them now when that time has come.
+local function host_wake_at(host, at)
+  if call('EXISTS', P .. 'parked:' .. host) == 0 then
+    call('ZREM', P .. 'hosts_due', host)
+  elseif at > NOW then
+    call('ZADD', P .. 'hosts_due', at, host)
+  elseif host_wake_one(host) then
+    call('ZADD', P .. 'hosts_due', NOW + PARK_CHECK_MS, host)
+  end
+end
+
+local function host_leave(host)
+  local key = host_key(host)
+  local left = call('HINCRBY', key, 'in_flight', -1)
+  local f = fields(key, 'next_at', 'paused_until')
+  local at = math.max(number_of(f[1]), number_of(f[2]))
+  if left <= 0 then
+    if at <= NOW then call('DEL', key) else call('PEXPIRE', key, at - NOW + 1000) end
+  end
+  host_wake_at(host, at)
+end
+
+-- Hosts whose time has come: wake one lane each, look again soon while more wait.
+local function wake_due_hosts(bound)
+  local due = call('ZRANGEBYSCORE', P .. 'hosts_due', '-inf', NOW, 'LIMIT', 0, bound)
+  for _, host in ipairs(due) do
+    local f = fields(host_key(host), 'next_at', 'paused_until')
+    host_wake_at(host, math.max(number_of(f[1]), number_of(f[2])))
+  end
+end

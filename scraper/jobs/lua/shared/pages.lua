@@ -1,0 +1,88 @@
+-- Pages: their packed state, queueing, ending a lease.
+-- `job:<id>:pages` maps URL -> "<state> <depth> <parent> <attempts>[ <note>]" with the states
+-- q queued, w delayed, l leased, d done, f failed, s skipped, a another name of a recorded page.
+-- <parent> is the number of the record whose page linked here (-1: none);
+-- <note> is the record's number (d), the code (s), the code and the extra (f), the URL meant (a),
+-- or the extra of an open page: what a custom spider attached to its request, as JSON.
+-- A lease is "<job> <host> <start_at> <url>" in `leases:<worker>` under its token.
+
+local function page_pack(state, depth, parent, attempts, note)
+  local packed = state .. ' ' .. depth .. ' ' .. parent .. ' ' .. attempts
+  if note and note ~= '' then packed = packed .. ' ' .. note end
+  return packed
+end
+
+local function page_unpack(packed)
+  if not packed then return nil end
+  local state, depth, parent, attempts, note =
+    string.match(packed, '^(%a) (%-?%d+) (%-?%d+) (%d+) ?(.*)$')
+  return {state = state, depth = tonumber(depth), parent = tonumber(parent),
+          attempts = tonumber(attempts), note = note}
+end
+
+-- The politeness host of a canonical URL: host[:port].
+local function host_of(url) return (string.match(url, '^%a+://([^/?#]+)')) end
+
+local function page_get(id, url) return page_unpack(call('HGET', pages_key(id), url)) end
+
+local function page_set(id, url, state, page, note)
+  call('HSET', pages_key(id), url, page_pack(state, page.depth, page.parent, page.attempts, note))
+end
+
+local function count(id, field, by) call('HINCRBY', job_key(id), field, by) end
+
+-- Append (or, at the front, put back) a page to its lane; opens the lane if it was empty.
+-- The caller has counted it as queued. `may_open` is false while the job must not be leased.
+local function lane_push(id, job, host, url, at_front, may_open)
+  local length = call(at_front and 'LPUSH' or 'RPUSH', lane_key(id, host), url)
+  if length == 1 then
+    call('SADD', hosts_key(id), host)
+    if may_open then lane_open(id, job, host) end
+  end
+end
+
+local function lease_unpack(packed)
+  local id, host, start_at, url = string.match(packed, '^(%S+) (%S+) (%S+) (%S+)$')
+  return {job = id, host = host, start_at = tonumber(start_at), url = url}
+end
+
+-- End a lease: the token is void from now on, the host's place and the job's holder are free.
+local function lease_end(worker, token, lease)
+  call('HDEL', leases_key(worker), token)
+  host_leave(lease.host)
+  local holders = P .. 'job:' .. lease.job .. ':holders'
+  if call('HINCRBY', holders, worker, -1) <= 0 then
+    call('HDEL', holders, worker)
+    job_rerank(lease.job, load_place(lease.job))
+  end
+end
+
+local function fetch_bound(max_pages) return 3 * max_pages + 100 end
+
+-- A job whose budget was used up may lease again: its lanes come back.
+local function job_unstarve(id, job)
+  local f = fields(job_key(id), 'starved', 'done', 'leased', 'max_pages', 'fetches')
+  local max_pages = number_of(f[4])
+  if not f[1] or number_of(f[2]) + number_of(f[3]) >= max_pages then return end
+  if number_of(f[5]) >= fetch_bound(max_pages) then return end
+  call('HDEL', job_key(id), 'starved')
+  job_lanes_ready(id, job)
+end
+
+local function may_lease(state) return state == 'waiting' or state == 'active' end
+
+-- Give a leased page back unharmed: no attempt is charged.
+local function page_release(worker, token, lease)
+  lease_end(worker, token, lease)
+  local page = page_get(lease.job, lease.url)
+  local f = fields(job_key(lease.job), 'state', 'starved')
+  page.attempts = math.max(0, page.attempts - 1)
+  page_set(lease.job, lease.url, 'q', page, page.note)
+  count(lease.job, 'leased', -1)
+  count(lease.job, 'queued', 1)
+  count(lease.job, 'fetches', -1)
+  local job = load_place(lease.job)
+  lane_push(lease.job, job, lease.host, lease.url, true, may_lease(f[1]) and not f[2])
+  job_unstarve(lease.job, job)
+  wake_workers(job.pool, 1)
+end

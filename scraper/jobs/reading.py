@@ -1,0 +1,180 @@
+"""Reads a queue: jobs, results, records, errors, rejected pushes. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from scraper.jobs.keys import Keys
+from scraper.jobs.records import record_json, unpack_record
+from scraper.jobs.states import JobState, PageState
+from scraper.jobs.views import JobResult, JobView, QueueCounts
+
+ERRORS_IN_RESULT = 100
+RECORDS_PER_READ = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page in the frontier. `note`: its record's number, its code, or the URL it stands for."""
+
+    state: PageState
+    depth: int
+    found_on: str | None
+    attempts: int
+    note: str
+
+
+class Reader:
+    """Reading side of one queue. Raises redis-py's errors; an unknown job is None."""
+
+    def __init__(self, redis: Any, queue: str) -> None:
+        self.redis = redis
+        self.keys = Keys(queue)
+
+    async def job(self, job_id: str) -> JobView | None:
+        raw = await self.redis.hgetall(self.keys.job(job_id))
+        return JobView.from_hash(job_id, raw) if raw.get(b"state") else None
+
+    async def state(self, job_id: str) -> JobState | None:
+        raw = await self.redis.hget(self.keys.job(job_id), "state")
+        return JobState(raw.decode()) if raw else None
+
+    async def job_ids(
+        self,
+        *,
+        states: Sequence[JobState] = tuple(JobState),
+        customer_id: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> list[str]:
+        """Ids, the newest first, of one customer or of some states."""
+        if customer_id is not None:
+            raw = await self.redis.zrevrange(
+                self.keys.key(f"customer:{customer_id}:jobs"), offset, offset + limit - 1
+            )
+            return [item.decode() for item in raw]
+        found: list[tuple[float, str]] = []
+        for state in states:
+            key = self.keys.key(f"jobs:{state.value}")
+            raw = await self.redis.zrevrange(key, 0, offset + limit - 1, withscores=True)
+            found += [(score, member.decode()) for member, score in raw]
+        found.sort(reverse=True)
+        return [job_id for _, job_id in found[offset : offset + limit]]
+
+    async def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = tuple(JobState),
+        customer_id: str | None = None,
+        job_type: str | None = None,
+        limit: int = 50,
+    ) -> list[JobView]:
+        """Jobs, the newest first; filters combine."""
+        views: list[JobView] = []
+        offset, batch = 0, max(limit, 50)
+        while len(views) < limit:
+            ids = await self.job_ids(
+                states=states, customer_id=customer_id, limit=batch, offset=offset
+            )
+            for job_id in ids:
+                view = await self.job(job_id)
+                if view and view.state in states and job_type in (None, view.type):
+                    views.append(view)
+            offset += batch
+            if len(ids) < batch:
+                break
+        return views[:limit]
+
+    async def result(self, job_id: str) -> JobResult | None:
+        """How a job ended; None while it has not, or when there is none."""
+        view = await self.job(job_id)
+        if view is None or not view.state.is_final:
+            return None
+        errors = await self.errors(job_id, limit=ERRORS_IN_RESULT)
+        return JobResult.from_view(view, errors, await self.error_count(job_id))
+
+    async def records(
+        self, job_id: str, cursor: int = 0, count: int = RECORDS_PER_READ
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """`count` page records from `cursor` on, and the next cursor (None at the end so far)."""
+        raw = await self.redis.lrange(
+            self.keys.job(job_id, "records"), cursor, cursor + count - 1
+        )
+        after = cursor + len(raw)
+        return [unpack_record(item) for item in raw], after if len(raw) == count else None
+
+    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
+        """All records from `cursor` on as JSON texts, at constant memory."""
+        while True:
+            raw = await self.redis.lrange(
+                self.keys.job(job_id, "records"), cursor, cursor + RECORDS_PER_READ - 1
+            )
+            for item in raw:
+                yield record_json(item)
+            if len(raw) < RECORDS_PER_READ:
+                return
+            cursor += len(raw)
+
+    async def errors(
+        self, job_id: str, cursor: int = 0, limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Failed pages: url, code, message, status, attempt, at (ISO 8601)."""
+        raw = await self.redis.lrange(
+            self.keys.job(job_id, "errors"), cursor, cursor + limit - 1
+        )
+        return [orjson.loads(item) for item in raw]
+
+    async def error_count(self, job_id: str) -> int:
+        return int(await self.redis.llen(self.keys.job(job_id, "errors")))
+
+    async def filtered(self, job_id: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """Links left out by reason, and a sample of (reason, url)."""
+        counts = await self.redis.hgetall(self.keys.job(job_id, "filtered"))
+        sample = await self.redis.lrange(self.keys.job(job_id, "filtered_sample"), 0, -1)
+        pairs = (item.decode().partition(" ") for item in sample)
+        return (
+            {reason.decode(): int(times) for reason, times in counts.items()},
+            [(reason, url) for reason, _, url in pairs],
+        )
+
+    async def page(self, job_id: str, url: str) -> StoredPage | None:
+        """What the frontier knows of one canonical URL."""
+        raw = await self.redis.hget(self.keys.job(job_id, "pages"), url)
+        if raw is None:
+            return None
+        state, depth, parent, attempts, *note = raw.decode().split(" ", 4)
+        found_on = None
+        if int(parent) >= 0:
+            stored = await self.redis.lindex(self.keys.job(job_id, "recorded"), int(parent))
+            found_on = stored.decode() if stored else None
+        return StoredPage(
+            PageState(state), int(depth), found_on, int(attempts), note[0] if note else ""
+        )
+
+    async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Refused raw pushes, the newest first: payload, reason, door, at."""
+        raw = await self.redis.lrange(self.keys.key("rejected"), 0, limit - 1)
+        return [orjson.loads(item) for item in raw]
+
+    async def workers(self) -> dict[str, int]:
+        """Worker instances with the epoch in ms at which their leases end."""
+        raw = await self.redis.zrange(self.keys.key("workers"), 0, -1, withscores=True)
+        return {member.decode(): int(score) for member, score in raw}
+
+    async def counts(self) -> QueueCounts:
+        by_state = {
+            state.value: int(await self.redis.zcard(self.keys.key(f"jobs:{state.value}")))
+            for state in JobState
+        }
+        totals = await self.redis.hgetall(self.keys.key("totals"))
+        return QueueCounts(
+            by_state=by_state,
+            workers=int(await self.redis.zcard(self.keys.key("workers"))),
+            rejected=int(await self.redis.llen(self.keys.key("rejected"))),
+            is_paused=await self.redis.hget(self.keys.key("meta"), "paused") == b"1",
+            totals={name.decode(): int(value) for name, value in totals.items()},
+        )

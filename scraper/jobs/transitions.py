@@ -1,0 +1,195 @@
+"""Typed faces of the Lua transitions: one method a script, safe to repeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scraper.jobs.keys import Keys
+from scraper.jobs.leases import (
+    CommitOutcome,
+    Extension,
+    LeasedJob,
+    LeasedPage,
+    LeaseReply,
+    LeaseRequest,
+    PageCommit,
+)
+from scraper.jobs.scripts import ScriptRunner, load_script
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A validated job as the submit script takes it. Times in ms.
+
+    `pool` is which workers may take it: the job's type, or `@<id>` for a foreground job.
+    `claim` names the raw push that it came from, "" otherwise.
+    """
+
+    job_id: str
+    spec: str
+    type: str
+    pool: str
+    customer_id: str
+    priority: int
+    start_url: str
+    max_pages: int
+    max_duration_ms: int
+    attempts: int
+    backoff_type: str
+    backoff_ms: int
+    delay_ms: int
+    host_limit: int
+    host_delay_ms: int
+    result_ttl_ms: int
+    claim: str = ""
+
+    def args(self) -> list[Any]:
+        return [
+            self.job_id, self.spec, self.type, self.pool, self.customer_id, self.priority,
+            self.start_url, self.max_pages, self.max_duration_ms, self.attempts,
+            self.backoff_type, self.backoff_ms, self.delay_ms,
+            f"{self.host_limit} {self.host_delay_ms}", self.result_ttl_ms, self.claim,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A raw push taken from a door and not yet accepted or refused."""
+
+    claim_id: str
+    payload: bytes
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class Transitions:
+    """Every change of a queue's state. Each call is one atomic script.
+
+    Raises redis-py's errors (`redis.exceptions.RedisError`); the client in front of it translates
+    them. A call whose reply was lost may be repeated: it has the effect of one.
+    """
+
+    def __init__(self, redis: ScriptRunner, queue: str) -> None:
+        self.redis = redis
+        self.keys = Keys(queue)
+        self._meta = self.keys.key("meta")
+
+    async def _run(self, name: str, *args: Any, more_keys: Sequence[str] = ()) -> Any:
+        return await load_script(name).run(self.redis, [self._meta, *more_keys], list(args))
+
+    async def submit_jobs(self, jobs: Sequence[Submission]) -> list[bool]:
+        """True for each accepted job, False for one whose id is known already."""
+        replies = await self._run("submit_jobs", *(arg for job in jobs for arg in job.args()))
+        return [reply == 1 for reply in replies]
+
+    async def drain_inbox(self, door: str, count: int, queue_slot: bool = True) -> list[Claim]:
+        """Claim up to `count` raw pushes of a door, oldest first."""
+        return await self._drain(door, queue_slot, count, "0", 0)
+
+    async def old_claims(self, door: str, count: int, older_than_ms: int,
+                         queue_slot: bool = True) -> list[Claim]:
+        """Claims that a dead process left."""
+        return await self._drain(door, queue_slot, count, "1", older_than_ms)
+
+    async def _drain(self, door: str, queue_slot: bool, *args: Any) -> list[Claim]:
+        meta = self._meta if queue_slot else f"{{{door}}}:meta"
+        flat = await load_script("drain_inbox").run(self.redis, [meta, door], list(args))
+        return [Claim(_text(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
+
+    async def reject_push(self, claim_id: str, rejection: str, door: str, reason: str) -> None:
+        """Keep a refused push with its reason."""
+        await self._run("reject_push", claim_id, rejection, door, reason)
+
+    async def lease_pages(self, worker: str, request: LeaseRequest, lease_ms: int) -> LeaseReply:
+        """Pages for a worker, as politeness, budgets and turns allow; may be none."""
+        now, due, pages, jobs, gone = await self._run(
+            "lease_pages", worker, request.request_id, request.pages, request.slots,
+            request.ahead, request.spare, lease_ms, request.horizon_ms,
+            json.dumps(list(request.pools)), *request.held,
+        )  # fmt: skip
+        return LeaseReply(
+            now_ms=now,
+            next_due_ms=due,
+            pages=[
+                LeasedPage(
+                    _text(p[0]), _text(p[1]), _text(p[2]), p[3], p[4], _text(p[5]), p[6],
+                    p[7] == 1, _text(p[8]),
+                )
+                for p in pages
+            ],
+            jobs=[
+                LeasedJob(_text(j[0]), _text(j[1]), _text(j[2]), int(j[3]), _text(j[4]))
+                for j in jobs
+            ],
+            gone=[_text(job) for job in gone],
+        )  # fmt: skip
+
+    async def commit_pages(
+        self, worker: str, memory: str, pages: Sequence[PageCommit]
+    ) -> list[CommitOutcome]:
+        """End leases; one outcome a page. A void token changes nothing (LEASE_LOST)."""
+        args: list[Any] = [worker, memory]
+        for page in pages:
+            args += [
+                page.token, page.outcome.value, page.url, page.code, page.payload,
+                page.retry_delay_ms, page.host_pause_ms, page.body_bytes,
+                len(page.links), *page.links, len(page.filtered),
+            ]  # fmt: skip
+            for item in page.filtered:
+                args += [item.reason, item.times, item.sample]
+        replies = await self._run("commit_pages", *args)
+        return [CommitOutcome(_text(reply)) for reply in replies]
+
+    async def release_pages(self, worker: str, tokens: Sequence[str]) -> int:
+        """Give leases back uncharged; how many were still held."""
+        return int(await self._run("release_pages", worker, *tokens))
+
+    async def reclaim_worker(self, instances: Iterable[str]) -> int:
+        """Take back all leases of dead workers; how many there were."""
+        return int(await self._run("reclaim_worker", *instances))
+
+    async def reclaim_expired(self, bound: int = 16) -> int:
+        """Take back the leases of workers that were not heard of in time."""
+        return int(await self._run("reclaim_expired", bound))
+
+    async def extend_leases(self, worker: str, lease_ms: int, held: Sequence[str]) -> Extension:
+        """Extend a worker's leases; tells which of its jobs ended meanwhile."""
+        alive, gone = await self._run("extend_leases", worker, lease_ms, *held)
+        return Extension(alive == 1, [_text(job) for job in gone])
+
+    async def promote_delayed(self, bound: int = 64) -> int:
+        """Do what time has made due; how many delayed jobs and pages became ready."""
+        return int(await self._run("promote_delayed", bound))
+
+    async def expire_jobs(self, bound: int = 64) -> int:
+        """End jobs that are past their maxDuration; how many."""
+        return int(await self._run("expire_jobs", bound))
+
+    async def cancel_job(self, job_id: str) -> str:
+        """The state before ("" = no such job); a final one means that nothing changed."""
+        return _text(await self._run("cancel_job", job_id))
+
+    async def pause_job(self, job_id: str) -> str:
+        """The state before, "" = no such job."""
+        return _text(await self._run("pause_job", job_id))
+
+    async def resume_job(self, job_id: str) -> str:
+        """The state now, "" = no such job."""
+        return _text(await self._run("resume_job", job_id))
+
+    async def retry_job(self, job_id: str, failed_pages_only: bool = False) -> str:
+        """The state before, "" = no such job, "nothing" = nothing left to run."""
+        return _text(await self._run("retry_job", job_id, int(failed_pages_only)))
+
+    async def remove_job(self, job_id: str) -> str:
+        """The state before, "" = no such job; only a final one was removed."""
+        return _text(await self._run("remove_job", job_id))
+
+    async def pause_queue(self, is_paused: bool, pools: Sequence[str]) -> bool:
+        """True when that changed something."""
+        return bool(await self._run("pause_queue", int(is_paused), json.dumps(list(pools))))

@@ -1,0 +1,247 @@
+"""Leases pages ahead in the background and hands them out, one job slot at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from redis.exceptions import RedisError
+
+from scraper.frontier import Frontier
+from scraper.job_run import JobRun
+from scraper.jobs.leases import LeasedPage, LeaseReply, LeaseRequest
+
+log = structlog.get_logger(__name__)
+
+IDLE_POLL_S = 0.5
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+RUNS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLimits:
+    """`pages` in flight at once, `jobs` fetched at once (`concurrency`), the lease in ms."""
+
+    pages: int
+    jobs: int
+    lease_ms: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Leased pages of one job, with the loop time from which each may be fetched."""
+
+    pages: deque[tuple[float, LeasedPage]] = field(default_factory=deque)
+
+
+class LeaseKeeper:
+    """The worker's small store of leased pages. `pop` never waits; `run` fills it.
+
+    Pages are handed out in the order in which they were leased, as long as no more than
+    `limits.jobs` jobs are fetched at once. When another job's page is kept waiting by that, as
+    many of the open jobs get no new page as jobs wait: so a turn given by the queue is kept.
+    """
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        worker: str,
+        pools: Sequence[str],
+        limits: LeaseLimits,
+        on_pages: Callable[[], None],
+    ) -> None:
+        self.frontier = frontier
+        self.worker = worker
+        self.pools = pools
+        self.limits = limits
+        self.runs: dict[str, JobRun] = {}
+        self.in_flight: Counter[str] = Counter()
+        self.is_draining = False
+        self.is_short = False
+        self.next_due_s: float | None = None
+        self._on_pages = on_pages
+        self._waiting: dict[str, _Waiting] = {}
+        self._buffered = 0
+        self._poke = asyncio.Event()
+
+    @property
+    def buffered(self) -> int:
+        return self._buffered
+
+    @property
+    def held_jobs(self) -> list[str]:
+        """Jobs of which this worker has pages, in flight or waiting."""
+        return list(dict.fromkeys([*self._waiting, *self.in_flight]))
+
+    def poke(self) -> None:
+        """Something changed: ask for pages now."""
+        self._poke.set()
+
+    # -- handing out ------------------------------------------------------------------------
+
+    def pop(self) -> LeasedPage | None:
+        """The next page to fetch, None when there is none that may start now."""
+        if not self._buffered:
+            return None
+        now = asyncio.get_running_loop().time()
+        allowed = self._open_jobs_allowed()
+        for job_id, waiting in self._waiting.items():
+            if self.in_flight[job_id]:
+                allowed -= 1
+                if allowed < 0:
+                    continue
+            elif len(self.in_flight) >= self.limits.jobs:
+                continue
+            due_s, page = waiting.pages[0]
+            if due_s > now:
+                self._wake_at(due_s)
+                continue
+            self._take(job_id, waiting)
+            return page
+        return None
+
+    def _open_jobs_allowed(self) -> int:
+        """How many of the jobs in flight may go on: one less for each that is kept waiting."""
+        in_flight = len(self.in_flight)
+        if in_flight < self.limits.jobs:
+            return in_flight
+        kept_waiting = 0
+        for job_id in self._waiting:
+            if self.in_flight.get(job_id):
+                break
+            kept_waiting += 1
+        return max(0, in_flight - kept_waiting)
+
+    def _take(self, job_id: str, waiting: _Waiting) -> None:
+        waiting.pages.popleft()
+        if not waiting.pages:
+            del self._waiting[job_id]
+        self._buffered -= 1
+        self.in_flight[job_id] += 1
+        if self._buffered <= self.limits.pages // 2 and not self.is_short:
+            self._poke.set()
+
+    def _wake_at(self, due_s: float) -> None:
+        if self.next_due_s is None or due_s < self.next_due_s:
+            self.next_due_s = due_s
+            asyncio.get_running_loop().call_at(due_s, self._due)
+
+    def _due(self) -> None:
+        self.next_due_s = None
+        self._on_pages()
+
+    def done(self, job_id: str) -> None:
+        """A page that was popped is through (its commit may still be on its way)."""
+        self.in_flight[job_id] -= 1
+        if self.in_flight[job_id] <= 0:
+            del self.in_flight[job_id]
+            if self._waiting:
+                self._on_pages()
+
+    def drop_jobs(self, job_ids: Sequence[str]) -> None:
+        """Forget the waiting pages of jobs that are no longer worked on."""
+        for job_id in job_ids:
+            waiting = self._waiting.pop(job_id, None)
+            if waiting:
+                self._buffered -= len(waiting.pages)
+
+    def drop_all(self) -> list[str]:
+        """Forget all waiting pages; their tokens."""
+        tokens = [page.token for w in self._waiting.values() for _, page in w.pages]
+        self._waiting.clear()
+        self._buffered = 0
+        return tokens
+
+    # -- leasing ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Lease pages whenever there is room, until cancelled or draining."""
+        failures = 0
+        request: LeaseRequest | None = None
+        while not self.is_draining:
+            request = request or self._request()
+            if request is None:
+                await self._wait(None)
+                continue
+            try:
+                reply = await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
+            except (RedisError, OSError) as error:
+                if failures == 0:
+                    log.warning("leasing waits for Redis", error=str(error))
+                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+                failures += 1
+                continue
+            if failures:
+                log.info("leasing goes on", failures=failures)
+                self._forget_known()
+            failures, wanted, request = 0, request.pages, None
+            self._admit(reply)
+            self.is_short = len(reply.pages) < wanted
+            if self.is_short:
+                await self._wait(reply)
+
+    def _request(self) -> LeaseRequest | None:
+        wanted = self.limits.pages - self._buffered
+        if wanted < max(1, self.limits.pages // 2):
+            return None
+        held = self.held_jobs
+        long = [job for job in held if not self.runs[job].is_single_page]
+        short = len(held) - len(long)
+        jobs = self.limits.jobs
+        slots = max(0, jobs - len(held))
+        return LeaseRequest(
+            request_id=secrets.token_hex(8),
+            pages=wanted,
+            slots=slots,
+            pools=self.pools,
+            held=long,
+            ahead=max(0, 2 * max(0, jobs - len(long)) - short - slots),
+            spare=max(0, 2 * jobs - len(held) - slots),
+        )
+
+    def _admit(self, reply: LeaseReply) -> None:
+        for job in reply.jobs:
+            if job.job_id in self.runs:
+                self.runs[job.job_id].update(job)
+            else:
+                self.runs[job.job_id] = JobRun(job)
+        self.drop_jobs(reply.gone)
+        now = asyncio.get_running_loop().time()
+        for page in reply.pages:
+            due_s = now + max(0, page.start_at_ms - reply.now_ms) / 1000
+            self._waiting.setdefault(page.job_id, _Waiting()).pages.append((due_s, page))
+            self._buffered += 1
+        self._forget_runs()
+        if reply.pages:
+            self._on_pages()
+
+    def _forget_runs(self) -> None:
+        if len(self.runs) <= RUNS_KEPT + 4 * self.limits.jobs:
+            return
+        held = set(self.held_jobs)
+        for job_id in [job for job in self.runs if job not in held][:RUNS_KEPT]:
+            del self.runs[job_id]
+
+    def _forget_known(self) -> None:
+        """The server may have lost what it answered: links are sent again."""
+        for run in self.runs.values():
+            run.forget_known()
+
+    async def _wait(self, reply: LeaseReply | None) -> None:
+        """Until there is a reason to ask again: a poke, delayed work that is due, the poll."""
+        delay_s: float | None = None
+        if reply is not None:
+            delay_s = IDLE_POLL_S
+            if reply.next_due_ms:
+                due_s = (reply.next_due_ms - reply.now_ms) / 1000
+                delay_s = min(delay_s, max(0.005, due_s))
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._poke.wait()
+        except TimeoutError:
+            pass
+        self._poke.clear()

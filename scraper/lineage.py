@@ -1,0 +1,46 @@
+"""Which leased page is being worked on: bound to each callback, its items and its links."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scraper.jobs.leases import Filtered, LeasedPage
+
+if TYPE_CHECKING:
+    from scraper.job_run import JobRun
+
+
+@dataclass(slots=True, eq=False)
+class PageWork:
+    """One leased page on its way through the worker: what was found, what went wrong.
+
+    `links` maps each new canonical URL to its extra ("" for none). `failure` is a code of
+    `design.md` §9 and a text. `hops` counts redirects.
+    """
+
+    lease: LeasedPage
+    run: JobRun
+    started_s: float = field(default_factory=time.monotonic)
+    final_url: str = ""
+    status: int = 0
+    body_bytes: int = 0
+    record: dict[str, Any] | None = None
+    items: list[Any] = field(default_factory=list)
+    links: dict[str, str] = field(default_factory=dict)
+    filtered: list[Filtered] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+    skip: tuple[str, str] | None = None
+    retry_after_s: float | None = None
+    is_redirected: bool = False
+
+    def fail(self, code: str, text: str) -> None:
+        """The page can't be recorded; the first reason counts."""
+        if self.failure is None:
+            self.failure = (code, text)
+
+
+# Not request.meta: redirects, retries and `meta=response.meta` copy that (facts.md).
+current_work: ContextVar[PageWork | None] = ContextVar("current_work", default=None)

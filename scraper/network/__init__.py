@@ -1,0 +1,1 @@
+"""Fetching pages: download handler, downloader, middlewares, address guard, failure codes."""

@@ -1,0 +1,295 @@
+"""The download handler: one HTTP exchange over aiohttp's pooled connections.
+
+It drives aiohttp's connector, connection and C parser, and leaves out its session, whose
+generality costs as much CPU a page as the transfer itself. Default headers, time-out,
+decompression and limits are done here, so that no middleware need run for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+import time
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+from scrapy import Request, signals
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.crawler import Crawler
+from scrapy.exceptions import StopDownload
+from scrapy.http import Headers, Response
+from scrapy.settings import BaseSettings
+from twisted.python.failure import Failure
+
+from scraper.network.addresses import AddressGuard
+from scraper.network.connector import GuardedConnector
+from scraper.network.decoding import ACCEPT_ENCODING, BodyDecoder
+from scraper.network.failures import TooLargeError, TruncatedError, as_network_error
+from scraper.network.receivers import has_receivers
+from scraper.network.requests import Origin, Origins, RequestWriter
+from scraper.network.responses import build_headers, peer_address, response_class
+
+# One header may be large (content security policies are), but not many.
+_MAX_HEADER_BYTES = 32 * 1024
+_MAX_HEADERS = 128
+# How much of a body may wait in memory for its reader.
+_READ_BUFFER_BYTES = 256 * 1024
+_KEEP_ALIVE_S = 15.0
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+# The exchange as a whole has one; aiohttp's own are per step.
+_NO_STEP_TIMEOUT = aiohttp.ClientTimeout()
+
+
+class PageDownloadHandler(BaseDownloadHandler):
+    """Scrapy download handler for http and https.
+
+    Settings: `DOWNLOAD_TIMEOUT` (s, of the whole exchange), `DOWNLOAD_MAXSIZE` (bytes, of
+    the decompressed body; 0 is no limit), `DOWNLOAD_VERIFY_CERTIFICATES`,
+    `DEFAULT_REQUEST_HEADERS`, `USER_AGENT`, `ADDRESS_GUARD_ENABLED` (default on),
+    `ALLOW_PRIVATE_HOSTS`. Request meta: `download_timeout`, `download_maxsize`,
+    `verify_tls`, `proxy`. It sets `download_latency` (s, until the headers) and
+    `elapsed_ms` (until the end, also of a failure).
+
+    Redirects are not followed and cookies are not kept. Every failure is a `NetworkError`.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        settings = crawler.settings
+        self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
+        self._max_bytes = settings.getint("DOWNLOAD_MAXSIZE")
+        self._verify_tls = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
+        self._guard = _guard(settings)
+        self._writer = RequestWriter(_default_headers(settings))
+        self._origins = Origins(verified=_tls_context(), unverified=_lax_tls_context())
+        # Made by the first request: it needs the running loop.
+        self._connector: GuardedConnector | None = None
+        self._answered: WeakSet[ResponseHandler] = WeakSet()
+
+    async def download_request(self, request: Request) -> Response:
+        """The response to `request`; raises a `NetworkError` for every kind of failure."""
+        meta = request.meta
+        timeout_s: float = meta.get("download_timeout") or self._timeout_s
+        verify_tls: bool = meta.get("verify_tls", self._verify_tls)
+        origin, path = self._origins.find(request, verify_tls=verify_tls)
+        data = self._writer.write(request, origin, path)
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s or None):
+                return await self._exchange(request, origin, data, started_s)
+        except Exception as exc:
+            error = as_network_error(exc, origin.host, timeout_s)
+            if error is None or error is exc:
+                raise
+            raise error from exc
+        finally:
+            meta["elapsed_ms"] = round((time.monotonic() - started_s) * 1000)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._connector is not None:
+            await self._connector.close()
+
+    async def _exchange(
+        self, request: Request, origin: Origin, data: bytes, started_s: float
+    ) -> Response:
+        connection, message, payload = await self._send(request, origin, data)
+        is_whole = False
+        try:
+            request.meta["download_latency"] = time.monotonic() - started_s
+            transport = connection.transport
+            peer = transport.get_extra_info("peername") if transport is not None else None
+            headers = build_headers(message.raw_headers)
+            stop = self._stopped_by(
+                signals.headers_received,
+                request,
+                headers=headers,
+                body_length=_content_length(message),
+            )
+            body = b""
+            if stop is None:
+                body, stop = await self._read(
+                    request, origin, connection, message, payload, headers
+                )
+            is_whole = stop is None
+        finally:
+            if is_whole:
+                connection.release()
+            else:
+                connection.close()
+        response = _response(request, message, headers, body)
+        if peer:
+            response.ip_address = peer_address(peer[0])
+        if stop:
+            response.flags.append("download_stopped")
+            if stop.fail:
+                stop.response = response
+                raise stop
+        return response
+
+    async def _send(
+        self, request: Request, origin: Origin, data: bytes
+    ) -> tuple[Connection, RawResponseMessage, StreamReader]:
+        """Send on a pooled or new connection; the answer's head and the stream of its body."""
+        connector = self._connector
+        if connector is None:
+            connector = self._connector = GuardedConnector(
+                self._guard, limit=0, keepalive_timeout=_KEEP_ALIVE_S
+            )
+        while True:
+            connection = await connector.connect(origin.connect_request, [], _NO_STEP_TIMEOUT)
+            protocol = connection.protocol
+            assert protocol is not None
+            if protocol.should_close:
+                # Bytes that nobody asked for came while it was idle: they must not
+                # become the answer to this request.
+                connection.close()
+                continue
+            try:
+                message, payload = await _ask(protocol, data, is_head=request.method == "HEAD")
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                connection.close()
+                # The server may have closed an idle connection just before we wrote.
+                if protocol in self._answered and request.method in _IDEMPOTENT:
+                    continue
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            self._answered.add(protocol)
+            return connection, message, payload
+
+    async def _read(
+        self,
+        request: Request,
+        origin: Origin,
+        connection: Connection,
+        message: RawResponseMessage,
+        payload: StreamReader,
+        headers: Headers,
+    ) -> tuple[bytes, StopDownload | None]:
+        """The decompressed body, and who stopped it before its end."""
+        limit: int = request.meta.get("download_maxsize", self._max_bytes) or sys.maxsize
+        length = _content_length(message)
+        if length is not None and length > limit and not payload.at_eof():
+            raise TooLargeError(limit)
+        decoder = _decoder(headers, limit)
+        watched = has_receivers(self.crawler, signals.bytes_received)
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await payload.readany():
+            plain = decoder.feed(piece) if decoder else piece
+            pieces.append(plain)
+            size += len(plain)
+            if size > limit:
+                raise TooLargeError(limit)
+            if watched and (stop := self._stopped_by(signals.bytes_received, request, data=piece)):
+                return b"".join(pieces), stop
+        if decoder:
+            decoder.finish(origin.host)
+        elif length is None and not message.chunked:
+            _check_end(connection, origin)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), None
+
+    def _stopped_by(self, signal: object, request: Request, **facts: Any) -> StopDownload | None:
+        if not has_receivers(self.crawler, signal):
+            return None
+        results = self.crawler.signals.send_catch_log(
+            signal=signal, request=request, spider=self.crawler.spider, **facts
+        )
+        for _, result in results:
+            if isinstance(result, Failure) and isinstance(result.value, StopDownload):
+                return result.value
+        return None
+
+
+async def _ask(
+    protocol: ResponseHandler, data: bytes, *, is_head: bool
+) -> tuple[RawResponseMessage, StreamReader]:
+    protocol.set_response_params(
+        skip_payload=is_head,
+        read_until_eof=True,
+        auto_decompress=False,
+        read_bufsize=_READ_BUFFER_BYTES,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+        max_headers=_MAX_HEADERS,
+    )
+    assert protocol.transport is not None
+    protocol.transport.write(data)
+    while True:
+        message, payload = await protocol.read()
+        # An informational answer comes before the real one; 101 is a real one.
+        if not 100 <= message.code < 200 or message.code == 101:
+            return message, payload
+
+
+def _check_end(connection: Connection, origin: Origin) -> None:
+    """A body without length ends with the connection: a reset is not that end."""
+    ending = connection.protocol.exception() if connection.protocol is not None else None
+    if isinstance(ending, OSError):
+        raise TruncatedError(origin.host, "the connection was reset") from ending
+
+
+def _decoder(headers: Headers, limit_bytes: int) -> BodyDecoder | None:
+    codings = headers.getlist(b"Content-Encoding") if b"Content-Encoding" in headers else None
+    if not codings:
+        return None
+    decoder = BodyDecoder.of(b",".join(codings).decode("latin-1"), limit_bytes)
+    if decoder is not None:
+        # Whoever looks at the response must not decode it again.
+        del headers[b"Content-Encoding"]
+    return decoder
+
+
+def _response(
+    request: Request, message: RawResponseMessage, headers: Headers, body: bytes
+) -> Response:
+    content_type = headers.get(b"Content-Type")
+    response = response_class(content_type, request.url, body)(
+        url=request.url,
+        status=message.code,
+        body=body,
+        protocol=f"HTTP/{message.version.major}.{message.version.minor}",
+    )
+    # Not through the constructor, which would copy them.
+    response.headers = headers
+    return response
+
+
+def _content_length(message: RawResponseMessage) -> int | None:
+    value = message.headers.get("Content-Length")
+    return int(value) if value is not None else None
+
+
+def _guard(settings: BaseSettings) -> AddressGuard | None:
+    if not settings.getbool("ADDRESS_GUARD_ENABLED", True):
+        return None
+    return AddressGuard(settings.getlist("ALLOW_PRIVATE_HOSTS"))
+
+
+def _default_headers(settings: BaseSettings) -> dict[bytes, bytes]:
+    headers = Headers({"Accept-Encoding": ACCEPT_ENCODING})
+    headers.update(settings.getdict("DEFAULT_REQUEST_HEADERS"))
+    if settings["USER_AGENT"] and "User-Agent" not in headers:
+        headers["User-Agent"] = settings["USER_AGENT"]
+    return {name: values[-1] for name, values in headers.items() if values}
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _lax_tls_context() -> ssl.SSLContext:
+    context = _tls_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

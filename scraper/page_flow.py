@@ -1,0 +1,228 @@
+"""Binds what the engine does with a request to the page's lease, from its start to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from itemadapter import ItemAdapter
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
+from scraper.job_spider import JobSpider, bare_record
+from scraper.jobs.leases import Filtered, LeasedPage
+from scraper.job_run import JobRun
+from scraper.lineage import PageWork, current_work
+from scraper.network.failures import failure_code, failure_text
+from scraper.outcomes import retry_after_s
+from scraper.scope import InvalidUrlError, canonical_url, resolve
+
+logger = logging.getLogger(__name__)
+
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+MAX_REDIRECTS = 10
+
+
+class EngineMismatchError(RuntimeError):
+    def __init__(self, missing: str) -> None:
+        super().__init__(
+            f"this Scrapy has no {missing}: without it no page's end can be seen. "
+            "Install the Scrapy version that requirements.txt pins"
+        )
+
+
+class PageFlow:
+    """Follows each leased page through Scrapy's engine and tells when it is through.
+
+    Scrapy has no signal for that. `_handle_downloader_output` is called exactly once for each
+    request that was dequeued, and the Deferred that it returns fires when its callback, items and
+    child requests are done (measured over 30 kinds of outcome): it is wrapped on this engine.
+    """
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        spider_of: Callable[[str], JobSpider],
+        on_through: Callable[[PageWork], None],
+    ) -> None:
+        self._crawler = crawler
+        self._spider_of = spider_of
+        self._on_through = on_through
+        self._works: dict[Request, PageWork] = {}
+        self._redirected: deque[Request] = deque()
+        engine = crawler.engine
+        self._handle = getattr(engine, "_handle_downloader_output", None)
+        if engine is None or self._handle is None:
+            raise EngineMismatchError("ExecutionEngine._handle_downloader_output")
+        engine._handle_downloader_output = self._handle_output  # type: ignore[method-assign]
+        crawler.signals.connect(self._on_spider_error, signals.spider_error)
+        crawler.signals.connect(self._on_item, signals.item_scraped)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._works)
+
+    # -- from a lease to a request ------------------------------------------------------------
+
+    def request_for(self, lease: LeasedPage, run: JobRun) -> Request:
+        """The request that fetches a leased page."""
+        spider = self._spider_of(run.spec.type)
+        callback, meta = apply_extra(lease.extra, spider)
+        meta["cookiejar"] = run.cookiejar
+        request = Request(lease.url, callback=callback, meta=meta, dont_filter=True)
+        self._works[request] = PageWork(lease, run)
+        return request
+
+    def next_redirected(self) -> Request | None:
+        """A redirect's target, to be fetched under the same lease."""
+        return self._redirected.popleft() if self._redirected else None
+
+    @property
+    def has_redirected(self) -> bool:
+        return bool(self._redirected)
+
+    # -- the end of a fetch -------------------------------------------------------------------
+
+    def _handle_output(
+        self, result: Response | Request | Failure, request: Request
+    ) -> Deferred[None] | None:
+        work = self._works.pop(request, None)
+        assert self._handle is not None
+        if work is None:
+            return self._handle(result, request)
+        if isinstance(result, Request):
+            self._continue(work, result)
+            return None
+        if isinstance(result, Failure):
+            self._note_failure(work, result)
+            if request.errback is None:
+                return self._end(work, None)
+        elif not self._wants_callback(work, result, request):
+            return self._end(work, result)
+        token = current_work.set(work)
+        try:
+            deferred = self._handle(result, request)
+        finally:
+            current_work.reset(token)
+        response = result if isinstance(result, Response) else None
+        deferred.addBoth(lambda _: self._end(work, response))
+        return deferred
+
+    def _wants_callback(self, work: PageWork, response: Response, request: Request) -> bool:
+        """Judge the status; True when the spider is to parse the response."""
+        work.status = response.status
+        work.body_bytes = len(response.body)
+        if response.status in REDIRECT_STATUSES and response.headers.get(b"Location"):
+            self._redirect(work, response, request)
+            return False
+        try:
+            url = response.url
+            work.final_url = work.lease.url if url == work.lease.url else canonical_url(url)
+        except InvalidUrlError as error:
+            work.fail("bad_response", str(error))
+            return False
+        if not work.lease.found_on and work.run.scope.decide(work.final_url, 0) is not None:
+            work.run.follow_site(work.final_url)
+        if 200 <= response.status < 300:
+            return True
+        handled = getattr(self._spider_of(work.run.spec.type), "handle_httpstatus_list", ())
+        if response.status in handled:
+            return True
+        work.retry_after_s = retry_after_s(response.headers.get(b"Retry-After"))
+        work.fail(f"http_{response.status}", f"the server answered {response.status}")
+        return False
+
+    def _redirect(self, work: PageWork, response: Response, request: Request) -> None:
+        location = (response.headers.get(b"Location") or b"").decode("utf-8", "replace")
+        try:
+            target = resolve(response.url, location)
+        except InvalidUrlError as error:
+            work.fail("bad_redirect", f"redirect to {location[:200]!r}: {error}")
+            return
+        is_start = not work.lease.found_on
+        reason = None if is_start else work.run.scope.decide(target, work.lease.depth)
+        if reason is not None:
+            work.final_url = target
+            work.skip = (reason, f"redirected to {target}, which is out of the job's scope")
+            return
+        hops = int(request.meta.get("redirect_times", 0)) + 1
+        if hops > MAX_REDIRECTS:
+            work.fail("too_many_redirects", f"more than {MAX_REDIRECTS} redirects, last {target}")
+            return
+        follow = request.replace(url=target)
+        follow.meta["redirect_times"] = hops
+        work.is_redirected = True
+        self._continue(work, follow)
+
+    def _continue(self, work: PageWork, request: Request) -> None:
+        """Another request for the same page: fetched next, under the same lease."""
+        self._works[request] = work
+        self._redirected.append(request)
+
+    def _note_failure(self, work: PageWork, failure: Failure) -> None:
+        if isinstance(failure.value, IgnoreRequest):
+            work.skip = ("ignored", failure_text(failure.value))
+        else:
+            work.fail(failure_code(failure.value), failure_text(failure.value))
+
+    def _end(self, work: PageWork, response: Response | None) -> None:
+        """The page is through, unless a redirect goes on with it."""
+        if work.is_redirected:
+            work.is_redirected = False
+            return
+        try:
+            if work.failure is None and work.skip is None and response is not None:
+                self._complete_record(work, response)
+        except Exception as error:
+            logger.exception("the record of %s could not be built", work.lease.url)
+            work.fail("internal", f"{type(error).__name__}: {error}")
+        self._on_through(work)
+
+    def _complete_record(self, work: PageWork, response: Response) -> None:
+        if work.record is None:
+            work.record = bare_record(response, work)
+        if work.items:
+            work.record["items"] = [ItemAdapter(item).asdict() for item in work.items]
+
+    # -- what callbacks yield -----------------------------------------------------------------
+
+    def add_child(self, request: Request) -> bool:
+        """A request that a callback yielded: a link of the page that is being parsed."""
+        work = current_work.get()
+        if work is None:
+            logger.error("a request outside of any page is dropped: %s", request.url)
+            return False
+        spider = self._spider_of(work.run.spec.type)
+        depth = work.lease.depth + 1
+        try:
+            url = canonical_url(request.url)
+            extra = request_extra(request, spider)
+        except InvalidUrlError:
+            work.filtered.append(Filtered("malformed", 1, request.url[:200]))
+            return False
+        except RequestNotAllowedError as error:
+            work.fail("request_not_allowed", str(error))
+            return False
+        reason = work.run.scope.decide(url, depth)
+        if reason is not None:
+            work.filtered.append(Filtered(reason, 1, url))
+            return False
+        work.links[url] = extra
+        return True
+
+    def _on_spider_error(self, failure: Failure, **_: Any) -> None:
+        work = current_work.get()
+        if work is not None:
+            work.fail("parse_error", failure_text(failure.value))
+
+    def _on_item(self, item: Any, **_: Any) -> None:
+        work = current_work.get()
+        if work is not None and item is not work.record:
+            work.items.append(item)

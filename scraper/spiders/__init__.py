@@ -1,0 +1,1 @@
+"""Job types: one file each, named as the type."""

@@ -1,0 +1,224 @@
+"""One worker: its connection, its leases, its commits, the job of a one-shot run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from redis.exceptions import RedisError
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CloseSpider
+
+from scraper.committing import Committer
+from scraper.job_spider import JobSpider
+from scraper.jobs import JobHandle, JobQueue, JobsError, open_queue
+from scraper.jobs.config import Config, load_config
+from scraper.jobs.leases import CommitOutcome, LeasedPage
+from scraper.leasing import LeaseKeeper, LeaseLimits
+from scraper.lineage import PageWork
+from scraper.memory import memory_json
+from scraper.outcomes import PageOutcomes
+from scraper.page_flow import PageFlow
+
+if TYPE_CHECKING:
+    from scraper.frontier import Frontier
+
+log = structlog.get_logger(__name__)
+
+JOB_CHECK_S = 0.25
+
+
+def worker_instance() -> str:
+    """`<supervisor>/<worker>#<incarnation>`: given by the supervisor, or made here."""
+    given = os.environ.get("WORKER_ID")
+    name = given or f"{platform.node() or 'host'}/scrapy-{os.getpid()}"
+    return name if "#" in name else f"{name}#{secrets.token_hex(4)}"
+
+
+class Worker:
+    """What the scheduler does, without Scrapy's names for it.
+
+    `frontier` is the queue in Redis; a benchmark sets another behind the same interface.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self.config: Config = load_config()
+        self.instance = worker_instance()
+        self.job: JobHandle | None = None
+        self.job_has_ended = False
+        self.is_stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._spiders: dict[str, JobSpider] = {}
+        self._outcomes = PageOutcomes(
+            self.config.page_attempts, self.config.page_backoff_ms, self.config.max_page_bytes
+        )
+        self.queue: JobQueue | None = None
+        self.frontier: Frontier
+        self.keeper: LeaseKeeper
+        self.committer: Committer
+        self.flow: PageFlow
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, submit the job of a one-shot run, begin to lease."""
+        spider = self._crawler.spider
+        assert isinstance(spider, JobSpider)
+        self._spiders[spider.name] = spider
+        pools = list(spider.pools)
+        try:
+            self.queue = await open_queue(self.config)
+            if spider.job_arguments:
+                self.job = await self.queue.add_job(spider.job_arguments, bound=True)
+                pools = [f"@{self.job.id}"]
+                log.info("job accepted", job=self.job.id, is_new=self.job.was_new)
+        except JobsError as error:
+            spider.exit_code = 2
+            log.error("the worker cannot start", error=str(error))
+            if self.queue:
+                await self.queue.shutdown()
+            self.is_stopping = True
+            self._build(pools)
+            raise CloseSpider("cannot_start") from error
+        self.frontier = self.queue.transitions
+        self._build(pools)
+        self._spawn(self.keeper.run(), "leasing")
+        self._spawn(self.committer.run(), "committing")
+        self._spawn(self._listen(), "listening")
+        if self.job:
+            self._spawn(self._watch_job(self.job), "job")
+
+    def _build(self, pools: list[str]) -> None:
+        limits = LeaseLimits(
+            pages=self.config.page_concurrency,
+            jobs=self.config.worker_concurrency,
+            lease_ms=self.config.lease_ms,
+        )
+        self.frontier = getattr(self, "frontier", None) or self.queue.transitions  # type: ignore[union-attr]
+        self.keeper = LeaseKeeper(self.frontier, self.instance, pools, limits, self._schedule)
+        self.committer = Committer(
+            self.frontier, self.instance, memory_json, self._is_idle, self._on_committed,
+            self.config.max_commit_bytes,
+        )  # fmt: skip
+        self.flow = PageFlow(self._crawler, self.spider_of, self._on_through)
+        self._emits = self.job is not None or bool(self._crawler.settings.getdict("ITEM_PIPELINES"))
+        for spider in self._spiders.values():
+            spider.emits_records = self._emits
+
+    def _spawn(self, loop: Any, name: str) -> None:
+        self._tasks.append(asyncio.create_task(loop, name=name))
+
+    async def stop(self) -> None:
+        """All fetches are through: commit them, hand the rest back, sign off."""
+        self.is_stopping = True
+        self.keeper.is_draining = True
+        if self.queue is None or not self._tasks:
+            return
+        await self.committer.flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.frontier.reclaim_worker([self.instance])
+            if self.job and not self.job_has_ended:
+                await self.queue.cancel(self.job.id)
+        except (RedisError, JobsError) as error:
+            log.warning("leases end by themselves: Redis is out of reach", error=str(error))
+        await self.queue.shutdown()
+
+    async def hand_back(self) -> None:
+        """Drain: lease no more, give back what was not begun."""
+        self.keeper.is_draining = True
+        self.keeper.poke()
+        tokens = self.keeper.drop_all()
+        if tokens:
+            await self.frontier.release_pages(self.instance, tokens)
+
+    # -- what the engine asks -----------------------------------------------------------------
+
+    @property
+    def has_work(self) -> bool:
+        if self.is_stopping:
+            return False
+        return not (self.job_has_ended and not self.flow.in_flight and not self.committer.pending)
+
+    def next_request(self) -> Request | None:
+        """The next page to fetch; never waits."""
+        redirected = self.flow.next_redirected()
+        if redirected is not None:
+            return redirected
+        lease = self.keeper.pop()
+        return self._request_for(lease) if lease else None
+
+    def _request_for(self, lease: LeasedPage) -> Request:
+        return self.flow.request_for(lease, self.keeper.runs[lease.job_id])
+
+    def spider_of(self, job_type: str) -> JobSpider:
+        """The spider whose callbacks handle a job type; made at its first job."""
+        spider = self._spiders.get(job_type)
+        if spider is None:
+            loader = self._crawler.spider_loader
+            made = loader.load(job_type).from_crawler(self._crawler)
+            assert isinstance(made, JobSpider)
+            made.emits_records = self._emits
+            spider = self._spiders[job_type] = made
+        return spider
+
+    # -- what happens to pages ----------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """Have the engine ask for requests now, not at its 5 s heartbeat."""
+        engine = self._crawler.engine
+        slot = engine._slot if engine else None
+        if slot is not None:
+            slot.nextcall.schedule()
+
+    def _is_idle(self) -> bool:
+        return not self.keeper.in_flight and not self.keeper.buffered
+
+    def _on_through(self, work: PageWork) -> None:
+        self.keeper.done(work.lease.job_id)
+        self.committer.add(work, self._outcomes.commit_of(work))
+
+    def _on_committed(self, work: PageWork, outcome: CommitOutcome) -> None:
+        if outcome is CommitOutcome.OK:
+            work.run.remember(work)
+        if self.keeper.is_short:
+            self.keeper.poke()
+
+    # -- background ---------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Be woken when work comes while this worker is idle."""
+        assert self.queue is not None
+        key = self.queue.transitions.keys.key(f"wake:{self.instance}")
+        while True:
+            try:
+                if await self.queue.blocking.blpop([key], timeout=5):
+                    self.keeper.poke()
+            except (RedisError, OSError):
+                await asyncio.sleep(JOB_CHECK_S)
+
+    async def _watch_job(self, job: JobHandle) -> None:
+        """End the one-shot run when its job ends."""
+        while not self.job_has_ended:
+            try:
+                result = await job.result()
+            except JobsError:
+                await asyncio.sleep(JOB_CHECK_S)
+                continue
+            spider = self._crawler.spider
+            assert isinstance(spider, JobSpider)
+            spider.exit_code = 0 if result.status == "completed" else 1
+            log.info(
+                "job ended", job=job.id, status=result.status, pages=result.pages_scraped,
+                errors=result.error_count, reason=result.metadata["finishReason"],
+            )  # fmt: skip
+            self.job_has_ended = True
+            self._schedule()

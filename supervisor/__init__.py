@@ -1,0 +1,1 @@
+"""Runs and watches workers: the service, its command line, its events."""

@@ -1,0 +1,169 @@
+"""`scrape URL` and `crawl URL`: one job now, with its own workers, until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import click
+
+from scraper.jobs import Config, JobHandle, JobQueue, JobResult, JobView, open_queue
+from scraper.presets import preset_names
+from supervisor.cli_options import (
+    config_of,
+    connection_options,
+    job_fields,
+    job_options,
+    worker_options,
+)
+from supervisor.cli_output import RecordWriter, err, print_errors, print_json
+from supervisor.cli_progress import follow_job
+from supervisor.demo import serve_demo
+from supervisor.service import ScraperWorkerService
+
+EXIT_INTERRUPTED = 130
+ERRORS_SHOWN = 10
+
+output_option = click.option(
+    "--output", metavar="FILE", help="Write the pages: .jsonl, .json, .csv by its ending; - stdout."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.command()
+@click.argument("url")
+@output_option
+@json_option
+@job_options
+@worker_options
+@connection_options
+def scrape(url: str, output: str | None, as_json: bool, **options: Any) -> int:
+    """Fetch one page now."""
+    return _foreground("single-page", url, output, as_json, options)
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--demo", is_flag=True, help="Crawl the small site that comes along.")
+@output_option
+@json_option
+@job_options
+@worker_options
+@connection_options
+def crawl(url: str | None, demo: bool, output: str | None, as_json: bool, **options: Any) -> int:
+    """Crawl a site now, link by link."""
+    if demo == bool(url):
+        raise click.UsageError("name a URL: crawl https://example.com/ (or --demo)")
+    if not demo:
+        assert url is not None
+        return _foreground("full-crawl", url, output, as_json, options)
+    with serve_demo() as demo_url:
+        err.print(f"No URL given: crawling the demonstration site at {demo_url}", markup=False)
+        return _foreground("full-crawl", demo_url, output, as_json, options)
+
+
+def _foreground(
+    job_type: str, url: str, output: str | None, as_json: bool, options: dict[str, Any]
+) -> int:
+    config = config_of(options)
+    writer = RecordWriter(output) if output else None
+    # A person waits: a job that failed is not tried again 5 s later, unless asked for.
+    if options.get("attempts") is None:
+        options["attempts"] = 1
+    return asyncio.run(_run(config, job_fields(job_type, url, options), writer, as_json))
+
+
+async def _run(
+    config: Config, fields: dict[str, Any], writer: RecordWriter | None, as_json: bool
+) -> int:
+    queue = await open_queue(config, presets=preset_names(), client_name="cli")
+    try:
+        handle = await queue.add_job(fields, bound=True)
+        started_s = time.monotonic()
+        is_done = await _work(config, queue, handle)
+        view = await queue.job(handle.id)
+        result = await queue.result(handle.id)
+        if writer:
+            count = await writer.write(queue.reader.record_lines(handle.id))
+            err.print(f"{count} pages in {writer.target}", markup=False)
+        if as_json:
+            print_json(result.to_json())
+        _summary(view, result, time.monotonic() - started_s, writer)
+    finally:
+        await queue.shutdown()
+    if not is_done:
+        return EXIT_INTERRUPTED
+    return 0 if result.status == "completed" else 1
+
+
+async def _work(config: Config, queue: JobQueue, handle: JobHandle) -> bool:
+    """Run workers for this job alone until it ends; False when a signal ended it."""
+    err.print(f"job {handle.id}: {config.queue_name}, workers start ...", markup=False)
+    service = ScraperWorkerService(
+        config=config, redis_url=queue.url, pools=[f"@{handle.id}"], watch_doors=False
+    )
+    await service.start()
+    try:
+        return await _until_signal(follow_job(queue, handle.id))
+    finally:
+        await service.stop()
+        await queue.cancel(handle.id)
+
+
+async def _until_signal(work: Awaitable[object]) -> bool:
+    """Await `work`; False when SIGINT or SIGTERM came first."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    task = asyncio.ensure_future(work)
+    waiter = asyncio.create_task(stopped.wait())
+    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    is_done = task.done()
+    for other in (task, waiter):
+        other.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await other
+    if not is_done:
+        err.print("interrupted: pages in flight are finished ...")
+    return is_done
+
+
+def _summary(
+    view: JobView, result: JobResult, seconds: float, writer: RecordWriter | None
+) -> None:
+    crawl_s = max(result.duration / 1000, 0.001)
+    pages = view.pages
+    err.print(
+        f"{result.status} ({view.finish_reason}): {pages.done} pages in {crawl_s:.1f} s, "
+        f"{pages.done / crawl_s:.0f} pages/s, {_size(view.body_bytes)}; "
+        f"{pages.failed} failed, {pages.skipped} skipped, {pages.left} left; "
+        f"{seconds:.1f} s in all",
+        markup=False,
+    )
+    if result.error_count:
+        if not sys.stdout.isatty() or writer:
+            for item in result.errors[:ERRORS_SHOWN]:
+                err.print(f"  {item['code']:<14} {item['url']}", markup=False)
+        else:
+            print_errors(result.errors[:ERRORS_SHOWN])
+        if result.error_count > ERRORS_SHOWN:
+            more = result.error_count - ERRORS_SHOWN
+            err.print(f"  and {more} more: python -m supervisor errors {view.id}", markup=False)
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+COMMANDS = (scrape, crawl)

@@ -1,0 +1,117 @@
+"""Options that several commands share: where Redis is, what a job is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from scraper.jobs import Config, load_config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Option -> field of the settings.
+_CONNECTION = {"redis_url": "redis_url", "queue": "queue_name", "data_dir": "data_dir"}
+_WORKERS = {"workers": "worker_count", "concurrency": "worker_concurrency"}
+
+
+def connection_options(command: F) -> F:
+    """--redis-url, --queue, --data-dir."""
+    for option in (
+        click.option("--data-dir", metavar="DIR", help="Folder of the embedded server."),
+        click.option("--queue", metavar="NAME", help="Queue; default QUEUE_NAME or scrape-queue."),
+        click.option("--redis-url", metavar="URL", help="Redis; default REDIS_URL, else embedded."),
+    ):
+        command = option(command)
+    return command
+
+
+def worker_options(command: F) -> F:
+    """--workers, --concurrency."""
+    for option in (
+        click.option("--concurrency", type=int, metavar="N", help="Jobs open at once a worker."),
+        click.option("--workers", metavar="N", help="Worker processes, or auto."),
+    ):
+        command = option(command)
+    return command
+
+
+def config_of(options: dict[str, Any]) -> Config:
+    """The settings: environment, then options; takes its options out of `options`."""
+    overrides = {}
+    for option, field in {**_CONNECTION, **_WORKERS}.items():
+        value = options.pop(option, None)
+        if value is not None:
+            overrides[field] = value
+    return load_config(**overrides)
+
+
+def _flag(name: str, help_text: str) -> Callable[[F], F]:
+    return click.option(name, is_flag=True, default=None, help=help_text)
+
+
+JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--customer-id", metavar="ID", help="Whose job it is; default 'default'."),
+    click.option("--max-pages", type=int, metavar="N", help="Exact upper limit of recorded pages."),
+    click.option("--include", "include_paths", multiple=True, metavar="PATTERN",
+                 help="Only paths like this ('/blog/**', or 're:' and an RE2 expression)."),
+    click.option("--exclude", "exclude_paths", multiple=True, metavar="PATTERN",
+                 help="No paths like this; wins over --include."),
+    click.option("--max-depth", type=int, metavar="N", help="Links away from the start page."),
+    _flag("--turbo", "Speed first: more pages at once, light extraction."),
+    _flag("--own-site", "The customer's own site: politeness limits lifted."),
+    _flag("--ecommerce", "Add the product of each page."),
+    _flag("--ai", "Add markdown for language models."),
+    _flag("--html", "Add the page's HTML to its record."),
+    click.option("--preset", metavar="NAME", help="Apply a named preset."),
+    click.option("--job-id", metavar="ID", help="The same id twice is the same job."),
+    click.option("--priority", type=int, metavar="N", help="Higher first; default 0."),
+    click.option("--delay", type=int, metavar="MS", help="Start this much later."),
+    click.option("--attempts", type=int, metavar="N", help="Attempts of the job."),
+    click.option("--max-duration", type=int, metavar="MS", help="End the job after this time."),
+    click.option("--result-ttl", type=int, metavar="S", help="Keep the result this long."),
+    click.option("--metadata", metavar="JSON", help="Any JSON object; comes back in results."),
+)  # fmt: skip
+
+# Flags whose job field has another name.
+_RENAMED = {
+    "turbo": "turboMode",
+    "ecommerce": "ecommerceMode",
+    "ai": "aiOptimization",
+    "include_paths": "includePaths",
+    "exclude_paths": "excludePaths",
+}
+
+
+def job_options(command: F) -> F:
+    """All options of a job, under their names in kebab-case."""
+    for option in reversed(JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+def job_fields(job_type: str, url: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A job as its JSON would be, from the given options."""
+    fields: dict[str, Any] = {"type": job_type, "url": url}
+    preset = options.pop("preset", None)
+    if preset:
+        fields |= {"useNewConfig": True, "newConfigPreset": preset}
+    for option, value in options.items():
+        if value is None or value == ():
+            continue
+        head, *rest = option.split("_")
+        name = _RENAMED.get(option) or head + "".join(part.capitalize() for part in rest)
+        fields[name] = list(value) if isinstance(value, tuple) else value
+    if "metadata" in fields:
+        fields["metadata"] = _json_object(fields["metadata"])
+    return fields
+
+
+def _json_object(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"--metadata is no JSON: {error}") from error

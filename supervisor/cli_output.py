@@ -1,0 +1,131 @@
+"""How commands print: JSON for programs, tables and progress for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from scraper.jobs import JobResult, JobView
+from scraper.jobs.views import iso_time
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+CSV_FIELDS = (
+    "url", "requestedUrl", "status", "depth", "foundOn", "fetchedAt", "contentType", "language",
+    "title", "description", "canonical", "bytes", "elapsed", "contentHash", "text",
+)  # fmt: skip
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, readable."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A plain table. Cells are data, never markup."""
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    out.print(table)
+
+
+def job_rows(jobs: Iterable[JobView]) -> list[tuple[object, ...]]:
+    return [
+        (
+            job.id, job.state.value, job.type, job.url, job.customer_id, job.pages.done,
+            job.pages.failed, iso_time(job.submitted_at),
+        )
+        for job in jobs
+    ]  # fmt: skip
+
+
+JOB_HEADERS = ("id", "state", "type", "url", "customer", "pages", "failed", "submitted")
+
+
+def print_job(job: JobView) -> None:
+    """One job for people."""
+    shown = job.to_json()
+    pages = shown.pop("pages")
+    rows = [(name, value) for name, value in shown.items() if value not in (None, {}, "")]
+    rows += [("pages", ", ".join(f"{name} {value}" for name, value in pages.items() if value))]
+    print_table(("", ""), rows)
+
+
+def print_result(result: JobResult) -> None:
+    """A result for people."""
+    shown = result.to_json()
+    errors = shown.pop("errors")
+    print_table(("", ""), [(name, value) for name, value in shown.items() if value is not None])
+    print_errors(errors)
+
+
+def print_errors(errors: Iterable[dict[str, Any]]) -> None:
+    rows = [
+        (item.get("code"), item.get("attempt"), item.get("url"), item.get("message"))
+        for item in errors
+    ]
+    if rows:
+        print_table(("error", "attempt", "url", "message"), rows)
+
+
+class RecordWriter:
+    """Writes records to a file: .jsonl, .json or .csv by its ending; `-` is stdout as .jsonl."""
+
+    ENDINGS = (".jsonl", ".json", ".csv")
+
+    def __init__(self, target: str) -> None:
+        """Raises click.BadParameter for another ending or a folder that is not there."""
+        self.target = target
+        self.kind = ".jsonl" if target == "-" else Path(target).suffix.lower()
+        if self.kind not in self.ENDINGS:
+            raise click.BadParameter(f"--output {target}: it must end in .jsonl, .json or .csv")
+        if target != "-" and not Path(target).resolve().parent.is_dir():
+            raise click.BadParameter(f"--output {target}: there is no such folder")
+
+    async def write(self, lines: AsyncIterator[bytes]) -> int:
+        """Write all records, at constant memory; how many. The file appears when it is whole."""
+        if self.target == "-":
+            return await self._write_to(sys.stdout, lines)
+        partial = Path(f"{self.target}.part")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            count = await self._write_to(file, lines)
+        partial.replace(self.target)
+        return count
+
+    async def _write_to(self, file: TextIO, lines: AsyncIterator[bytes]) -> int:
+        count = 0
+        table = csv.DictWriter(file, CSV_FIELDS, extrasaction="ignore")
+        if self.kind == ".csv":
+            table.writeheader()
+        async for line in lines:
+            if self.kind == ".csv":
+                table.writerow({k: _cell(v) for k, v in orjson.loads(line).items()})
+            else:
+                before = "" if self.kind == ".jsonl" else ",\n" if count else "[\n"
+                file.write(before + line.decode() + ("\n" if self.kind == ".jsonl" else ""))
+            count += 1
+        if self.kind == ".json":
+            file.write("\n]\n" if count else "[]\n")
+        file.flush()
+        return count
+
+
+def _cell(value: object) -> object:
+    """A CSV cell that no spreadsheet runs as a formula."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return value

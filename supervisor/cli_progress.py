@@ -1,0 +1,97 @@
+"""Live progress of one job on a terminal; a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from scraper.jobs import JobQueue, JobView, RedisUnreachableError
+from supervisor.cli_output import err
+
+EVERY_S = 0.2
+PLAIN_EVERY_S = 5.0
+
+
+def goal_of(job: JobView) -> int:
+    """How many pages the job will have, as far as is known."""
+    return min(job.pages.known - job.pages.failed - job.pages.skipped, job.max_pages)
+
+
+def status_line(job: JobView, rate: float) -> str:
+    """What a person wants to know: pages, failures, speed, what it waits for."""
+    parts = [f"{job.pages.done} of {goal_of(job)} pages", f"{rate:.0f}/s"]
+    if job.pages.failed:
+        parts.append(f"{job.pages.failed} failed")
+    if job.pages.delayed:
+        parts.append(f"{job.pages.delayed} to be tried again")
+    if job.state.value in ("waiting", "delayed", "paused"):
+        parts.append(f"{job.state.value}{f': {job.error}' if job.error else ''}")
+    left = goal_of(job) - job.pages.done
+    if rate > 0 and left > 0:
+        parts.append(f"about {left / rate:.0f} s left")
+    return ", ".join(parts)
+
+
+class _Rate:
+    """Pages a second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def of(self, pages: int) -> float:
+        now = time.monotonic()
+        self._seen = [(at, n) for at, n in self._seen if now - at < 5.0] + [(now, pages)]
+        first_s, first = self._seen[0]
+        return (pages - first) / (now - first_s) if now > first_s else 0.0
+
+
+async def follow_job(queue: JobQueue, job_id: str) -> JobView:
+    """Show a job's progress on stderr until it ends; the job as it ended.
+
+    A server that is away for a while is waited for. Raises JobNotFoundError.
+    """
+    if err.is_terminal:
+        return await _follow_live(queue, job_id)
+    return await _follow_plain(queue, job_id)
+
+
+async def _view(queue: JobQueue, job_id: str, last: JobView | None) -> JobView:
+    try:
+        return await queue.job(job_id)
+    except RedisUnreachableError:
+        if last is None:
+            raise
+        await asyncio.sleep(1.0)
+        return last
+
+
+async def _follow_live(queue: JobQueue, job_id: str) -> JobView:
+    rate, job = _Rate(), await queue.job(job_id)
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True) as progress:
+        bar = progress.add_task("")
+        while not job.state.is_final:
+            progress.update(
+                bar, completed=job.pages.done, total=max(1, goal_of(job)),
+                description=status_line(job, rate.of(job.pages.done)),
+            )  # fmt: skip
+            await asyncio.sleep(EVERY_S)
+            job = await _view(queue, job_id, job)
+    return job
+
+
+async def _follow_plain(queue: JobQueue, job_id: str) -> JobView:
+    rate, job, said_s = _Rate(), await queue.job(job_id), time.monotonic()
+    while not job.state.is_final:
+        pace = rate.of(job.pages.done)
+        if time.monotonic() - said_s >= PLAIN_EVERY_S:
+            said_s = time.monotonic()
+            err.print(status_line(job, pace), markup=False)
+        await asyncio.sleep(EVERY_S)
+        job = await _view(queue, job_id, job)
+    return job

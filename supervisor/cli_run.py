@@ -1,0 +1,58 @@
+"""`run`: the service, until a signal; `check`: would it start?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from scraper.jobs import Config
+from scraper.jobs.connection import check_server, connect
+from scraper.presets import preset_names
+from supervisor.cli_options import config_of, connection_options, worker_options
+from supervisor.cli_output import err
+from supervisor.logs import configure_logs
+from supervisor.service import ScraperWorkerService
+
+
+@click.command()
+@worker_options
+@connection_options
+def run(**options: Any) -> int:
+    """Run the service: workers, raw pushes, events; until SIGTERM or Ctrl-C."""
+    config = config_of(options)
+    configure_logs(config.log_level)
+
+    async def serve() -> int:
+        return await ScraperWorkerService(config=config).run_until_signal()
+
+    return asyncio.run(serve())
+
+
+@click.command()
+@worker_options
+@connection_options
+def check(**options: Any) -> int:
+    """Try the configuration without starting anything; names all faults at once."""
+    config = config_of(options)
+    preset_names()
+    problems = asyncio.run(_server_problems(config)) if config.redis_url else []
+    for problem in problems:
+        err.print(f"- {problem}", markup=False)
+    if problems:
+        return 2
+    where = config.redis_url or "the embedded server"
+    err.print(f"the configuration is right; queue {config.queue_name} on {where}", markup=False)
+    return 0
+
+
+async def _server_problems(config: Config) -> list[str]:
+    client = connect(config.redis_url or "")
+    try:
+        return [str(problem) for problem in (await check_server(client)).problems]
+    finally:
+        await client.aclose()
+
+
+COMMANDS = (run, check)
