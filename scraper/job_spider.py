@@ -25,7 +25,7 @@ from scraper.extraction import (
 from scraper.jobs.leases import Filtered
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work
-from scraper.scope import InvalidUrlError, Link, canonical_url
+from scraper.scope import InvalidUrlError, Link
 
 # Reasons of which no sample is kept: there is no page behind them.
 NOT_SAMPLED = frozenset({"scheme"})
@@ -115,14 +115,12 @@ class JobSpider(Spider):
         """Hand the page's links to the frontier; its internal and external ones for the record."""
         depth = work.lease.depth + 1
         anchors = page.anchors
-        base = page.base_url
+        hrefs = [anchor.href for anchor in anchors]
+        resolve_links = work.run.resolver.resolve_links
         try:
-            canonical_url(base)
+            resolved = resolve_links(page.base_url, hrefs, depth, encoding=page.encoding)
         except InvalidUrlError:
-            base = work.final_url
-        resolved = work.run.resolver.resolve_links(
-            base, [anchor.href for anchor in anchors], depth, encoding=page.encoding
-        )
+            resolved = resolve_links(work.final_url, hrefs, depth, encoding=page.encoding)
         if self.follows_links:
             self._follow(resolved.links, depth, work)
             if resolved.dropped:

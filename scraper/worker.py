@@ -12,12 +12,13 @@ import structlog
 from redis.exceptions import RedisError
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CloseSpider
+from scrapy.spiderloader import get_spider_loader
 
 from scraper.committing import Committer
 from scraper.job_spider import JobSpider
 from scraper.jobs import JobHandle, JobQueue, JobsError, open_queue
 from scraper.jobs.config import Config, load_config
+from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork
@@ -52,6 +53,7 @@ class Worker:
         self.instance = worker_instance()
         self.job: JobHandle | None = None
         self.job_has_ended = False
+        self.is_ready = False
         self.is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._spiders: dict[str, JobSpider] = {}
@@ -79,20 +81,24 @@ class Worker:
                 pools = [f"@{self.job.id}"]
                 log.info("job accepted", job=self.job.id, is_new=self.job.was_new)
         except JobsError as error:
-            spider.exit_code = 2
+            # Raising here would leave the engine half open: it closes by itself without work.
+            self.is_stopping = True
+            spider.exit_code = 3 if self.queue is None else 2
             log.error("the worker cannot start", error=str(error))
             if self.queue:
                 await self.queue.shutdown()
-            self.is_stopping = True
-            self._build(pools)
-            raise CloseSpider("cannot_start") from error
+            return
         self.frontier = self.queue.transitions
         self._build(pools)
+        self.is_ready = True
         self._spawn(self.keeper.run(), "leasing")
         self._spawn(self.committer.run(), "committing")
         self._spawn(self._listen(), "listening")
         if self.job:
             self._spawn(self._watch_job(self.job), "job")
+        elif "WORKER_ID" not in os.environ:
+            # No supervisor that watches the doors for this worker.
+            self._spawn(DoorWatcher(self.queue, self.queue.blocking).run(), "doors")
 
     def _build(self, pools: list[str]) -> None:
         limits = LeaseLimits(
@@ -100,7 +106,6 @@ class Worker:
             jobs=self.config.worker_concurrency,
             lease_ms=self.config.lease_ms,
         )
-        self.frontier = getattr(self, "frontier", None) or self.queue.transitions  # type: ignore[union-attr]
         self.keeper = LeaseKeeper(self.frontier, self.instance, pools, limits, self._schedule)
         self.committer = Committer(
             self.frontier, self.instance, memory_json, self._is_idle, self._on_committed,
@@ -117,9 +122,9 @@ class Worker:
     async def stop(self) -> None:
         """All fetches are through: commit them, hand the rest back, sign off."""
         self.is_stopping = True
-        self.keeper.is_draining = True
-        if self.queue is None or not self._tasks:
+        if self.queue is None or not self.is_ready:
             return
+        self.keeper.is_draining = True
         await self.committer.flush()
         for task in self._tasks:
             task.cancel()
@@ -150,20 +155,32 @@ class Worker:
 
     def next_request(self) -> Request | None:
         """The next page to fetch; never waits."""
+        if not self.is_ready:
+            return None
         redirected = self.flow.next_redirected()
         if redirected is not None:
             return redirected
         lease = self.keeper.pop()
         return self._request_for(lease) if lease else None
 
-    def _request_for(self, lease: LeasedPage) -> Request:
-        return self.flow.request_for(lease, self.keeper.runs[lease.job_id])
+    def _request_for(self, lease: LeasedPage) -> Request | None:
+        run = self.keeper.runs[lease.job_id]
+        try:
+            return self.flow.request_for(lease, run)
+        except Exception as error:
+            # A job type that does not load, an extra that cannot be read: this page alone fails.
+            log.exception("a page cannot be requested", url=lease.url, job=lease.job_id)
+            work = PageWork(lease, run)
+            work.fail("internal", f"{type(error).__name__}: {error}")
+            self._on_through(work)
+            self._schedule()
+            return None
 
     def spider_of(self, job_type: str) -> JobSpider:
         """The spider whose callbacks handle a job type; made at its first job."""
         spider = self._spiders.get(job_type)
         if spider is None:
-            loader = self._crawler.spider_loader
+            loader = get_spider_loader(self._crawler.settings)
             made = loader.load(job_type).from_crawler(self._crawler)
             assert isinstance(made, JobSpider)
             made.emits_records = self._emits

@@ -16,7 +16,7 @@ from scraper.jobs import (
     RedisUnreachableError,
 )
 from supervisor import cli_act, cli_foreground, cli_look, cli_run
-from supervisor.suggest import nearest
+from scraper.jobs.suggest import nearest
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REDIS, EXIT_INTERRUPTED = 1, 2, 3, 130
 

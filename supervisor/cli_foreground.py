@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from scraper.jobs import Config, JobHandle, JobQueue, JobResult, JobView, open_queue
-from scraper.presets import preset_names
 from supervisor.cli_options import (
     config_of,
     connection_options,
@@ -81,7 +80,7 @@ def _foreground(
 async def _run(
     config: Config, fields: dict[str, Any], writer: RecordWriter | None, as_json: bool
 ) -> int:
-    queue = await open_queue(config, presets=preset_names(), client_name="cli")
+    queue = await open_queue(config, client_name="cli")
     try:
         handle = await queue.add_job(fields, bound=True)
         started_s = time.monotonic()

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from scraper.jobs import Config, JobQueue, open_queue
-from scraper.presets import preset_names
 
 T = TypeVar("T")
 
@@ -16,7 +15,7 @@ def with_queue(config: Config, work: Callable[[JobQueue], Awaitable[T]]) -> T:
     """Open the queue, await `work(queue)`, close it."""
 
     async def opened() -> T:
-        queue = await open_queue(config, presets=preset_names(), client_name="cli")
+        queue = await open_queue(config, client_name="cli")
         try:
             return await work(queue)
         finally:

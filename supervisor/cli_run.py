@@ -9,7 +9,7 @@ import click
 
 from scraper.jobs import Config
 from scraper.jobs.connection import check_server, connect
-from scraper.presets import preset_names
+from scraper.jobs.presets import load_presets
 from supervisor.cli_options import config_of, connection_options, worker_options
 from supervisor.cli_output import err
 from supervisor.logs import configure_logs
@@ -36,7 +36,7 @@ def run(**options: Any) -> int:
 def check(**options: Any) -> int:
     """Try the configuration without starting anything; names all faults at once."""
     config = config_of(options)
-    preset_names()
+    load_presets(config.presets_file)
     problems = asyncio.run(_server_problems(config)) if config.redis_url else []
     for problem in problems:
         err.print(f"- {problem}", markup=False)

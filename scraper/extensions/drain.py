@@ -40,7 +40,7 @@ class Drain:
 
     def _opened(self) -> None:
         scheduler = self._crawler.engine.scheduler if self._crawler.engine else None
-        if isinstance(scheduler, LeasedScheduler):
+        if isinstance(scheduler, LeasedScheduler) and scheduler.worker.is_ready:
             self._task = asyncio.create_task(self._run(scheduler.worker))
 
     def _closed(self) -> None:

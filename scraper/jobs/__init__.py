@@ -11,10 +11,10 @@ from scraper.jobs.client import (
 from scraper.jobs.config import Config, ConfigError, load_config
 from scraper.jobs.connection import RedisUnreachableError
 from scraper.jobs.embedded import EmbeddedServer, EmbeddedUnavailableError
-from scraper.jobs.errors import JobsError
+from scraper.jobs.errors import Fault, InvalidJobError, JobsError
 from scraper.jobs.events import EventReader, QueueEvent
 from scraper.jobs.job_types import job_types
-from scraper.jobs.model import InvalidJobError, JobSpec, parse_job
+from scraper.jobs.model import JobSpec, parse_job
 from scraper.jobs.opening import (
     OpenedQueue,
     QueueManager,
@@ -31,6 +31,7 @@ __all__ = [
     "EmbeddedServer",
     "EmbeddedUnavailableError",
     "EventReader",
+    "Fault",
     "InvalidJobError",
     "JobHandle",
     "JobNotFoundError",

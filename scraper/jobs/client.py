@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+import ada_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -83,6 +85,13 @@ def new_job_id() -> str:
     return f"{int(time.time() * 1000):x}-{secrets.token_hex(5)}"
 
 
+def plain_url(url: str) -> str:
+    """A job's URL as the frontier names it: in the WHATWG form, without a fragment."""
+    parsed = ada_url.URL(url)
+    parsed.hash = ""
+    return str(parsed.href).partition("#")[0]
+
+
 class JobQueue:
     """One queue in Redis. Every method may raise RedisUnreachableError."""
 
@@ -93,7 +102,7 @@ class JobQueue:
         *,
         job_types: Collection[str],
         blocking: Any = None,
-        presets: Collection[str] = (),
+        presets: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> None:
         """`redis` repeats no command by itself; `blocking` is for long reads (default: `redis`)."""
         self.redis = redis
@@ -178,7 +187,7 @@ class JobQueue:
             pool=f"@{job_id}" if bound else spec.type,
             customer_id=spec.customer_id,
             priority=spec.priority,
-            start_url=spec.url,
+            start_url=plain_url(spec.url),
             max_pages=spec.max_pages or 1,
             max_duration_ms=spec.max_duration or config.max_job_duration_ms,
             attempts=spec.attempts,

@@ -1,56 +1,223 @@
-"""Settings (interim)."""
+"""All settings: names, units, defaults, limits. `docs/configuration.md` is generated from here."""
+
 from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
 from scraper.jobs.errors import JobsError
+from scraper.jobs.redis_url import RedisUrlError, parse_redis_url
+
+MIB = 1024 * 1024
+CONTACT_HINT = "set USER_AGENT to name your contact"
 
 
 class ConfigError(JobsError):
-    pass
+    """Some settings are wrong; `faults` names all of them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("wrong settings: " + "; ".join(faults))
+
+
+def _names(value: object) -> object:
+    """A comma-separated list as a tuple."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+def _setting(default: Any, env: str, text: str, **limits: Any) -> Any:
+    return Field(default, description=text, json_schema_extra={"env": env}, **limits)
 
 
 class Config(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    redis_url: str | None = None
-    queue_name: str = "scrape-queue"
-    data_dir: Path | None = None
-    max_job_duration_ms: int = 600000
-    worker_concurrency: int = 2
-    worker_count: int | str = "auto"
-    page_concurrency: int = 16
-    host_concurrency: int = 4
-    host_concurrency_turbo: int = 16
-    host_concurrency_own_site: int = 32
-    host_delay_ms: int = 0
-    lease_ms: int = 60000
-    stall_timeout_s: float = 30
-    parse_limit_s: float = 20
-    page_attempts: int = 3
-    page_backoff_ms: int = 1000
-    request_timeout_s: float = 30
-    max_response_bytes: int = 16 * 2**20
-    result_ttl_s: float = 86400
-    finished_jobs_kept: int = 10000
-    events_kept: int = 100000
-    max_page_bytes: int = 4 * 2**20
-    max_commit_bytes: int = 16 * 2**20
-    max_job_bytes: int = 2 * 2**30
-    drain_timeout_s: float = 25
-    user_agent: str = "ScraperWorkers/0.1"
-    robots_obey: bool = True
-    allow_private_hosts: tuple[str, ...] = ()
-    log_level: str = "info"
+    """One validated set of settings. Units are in the names: _ms, _s, _bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    redis_url: str | None = _setting(
+        None, "REDIS_URL", "The server; unset: an embedded one in DATA_DIR."
+    )
+    queue_name: str = _setting(
+        "scrape-queue", "QUEUE_NAME", "The queue; also the list that takes raw pushes.",
+        pattern=r"^[A-Za-z0-9._:@-]{1,100}$",
+    )  # fmt: skip
+    data_dir: Path | None = _setting(
+        None, "DATA_DIR", "Folder of the embedded server; default by XDG rules."
+    )
+    worker_count: int | Literal["auto"] = _setting(
+        "auto", "WORKER_COUNT",
+        "Worker processes; auto: min(cores / 2, memory / 512 MB, 8), at least 1.",
+    )  # fmt: skip
+    worker_concurrency: int = _setting(
+        2, "WORKER_CONCURRENCY", "Jobs open at once in each worker.", ge=1, le=1000
+    )
+    page_concurrency: int = _setting(
+        16, "PAGE_CONCURRENCY", "Pages in flight in each worker.", ge=1, le=1000
+    )
+    supervisor_name: str | None = _setting(
+        None, "SUPERVISOR_NAME", "Name of this supervisor in worker ids; default the host's name.",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+    )  # fmt: skip
+    enable_health_monitoring: bool = _setting(
+        True, "ENABLE_HEALTH_MONITORING", "Health and memory readings and their events."
+    )
+    health_interval_s: float = _setting(
+        5, "HEALTH_INTERVAL", "Time between health readings.", gt=0, le=3600
+    )
+    memory_threshold: float = _setting(
+        0.85, "MEMORY_THRESHOLD",
+        "Share of the allowed memory at which highMemoryUsage is raised.", gt=0, le=1,
+    )  # fmt: skip
+    worker_memory_limit_bytes: int = _setting(
+        1024 * MIB, "WORKER_MEMORY_LIMIT", "Memory that one worker may use.", ge=64 * MIB
+    )
+    max_job_duration_ms: int = _setting(
+        600_000, "MAX_JOB_DURATION", "A job ends after this time.", ge=1000, le=7 * 86_400_000
+    )
+    host_concurrency: int = _setting(
+        4, "HOST_CONCURRENCY", "Pages in flight a host, over all workers.", ge=1, le=1000
+    )
+    host_concurrency_turbo: int = _setting(
+        16, "HOST_CONCURRENCY_TURBO", "The same for jobs with turboMode.", ge=1, le=1000
+    )
+    host_concurrency_own_site: int = _setting(
+        32, "HOST_CONCURRENCY_OWN_SITE", "The same for jobs with ownSite.", ge=1, le=1000
+    )
+    host_delay_ms: int = _setting(
+        0, "HOST_DELAY", "Least time between two fetches of a host.", ge=0, le=3_600_000
+    )
+    request_timeout_s: float = _setting(
+        30, "REQUEST_TIMEOUT", "Whole time of one fetch.", gt=0, le=3600
+    )
+    max_response_bytes: int = _setting(
+        16 * MIB, "MAX_RESPONSE_SIZE", "Largest body, decompressed.", ge=1024
+    )
+    page_attempts: int = _setting(3, "PAGE_ATTEMPTS", "Fetches of a page in all.", ge=1, le=25)
+    page_backoff_ms: int = _setting(
+        1000, "PAGE_BACKOFF", "Wait before a page's second attempt; four times that before the next.",
+        ge=0, le=3_600_000,
+    )  # fmt: skip
+    lease_ms: int = _setting(
+        60_000, "LEASE", "A worker not heard of for this long loses its pages.", ge=1000
+    )
+    stall_timeout_s: float = _setting(
+        30, "STALL_TIMEOUT", "A worker whose loop does not tick for this long is dead.", gt=0
+    )
+    parse_limit_s: float = _setting(20, "PARSE_LIMIT", "Longest time of one page's parse.", gt=0)
+    drain_timeout_s: float = _setting(
+        25, "DRAIN_TIMEOUT", "Time to finish pages in flight after SIGTERM.", ge=0, le=3600
+    )
+    result_ttl_s: float = _setting(86_400, "RESULT_TTL", "How long results are kept.", ge=0)
+    finished_jobs_kept: int = _setting(
+        10_000, "FINISHED_JOBS_KEPT", "How many finished jobs are kept at most.", ge=0
+    )
+    events_kept: int = _setting(100_000, "EVENTS_KEPT", "Length of the event stream.", ge=1000)
+    max_page_bytes: int = _setting(
+        4 * MIB, "MAX_PAGE_RECORD", "Largest page record, as stored.", ge=1024
+    )
+    max_commit_bytes: int = _setting(
+        16 * MIB, "MAX_COMMIT", "Largest commit of several pages.", ge=1024
+    )
+    max_job_bytes: int = _setting(
+        2048 * MIB, "MAX_JOB_RECORDS", "All records of one job; it ends there.", ge=1024
+    )
+    user_agent: str = _setting(
+        f"ScraperWorkers/0.1 ({CONTACT_HINT})", "USER_AGENT", "Name and contact of the crawler.",
+        pattern=r"^[\x20-\x7e]{1,300}$",
+    )  # fmt: skip
+    robots_obey: bool = _setting(True, "ROBOTS_OBEY", "Obey robots.txt.")
+    allow_private_hosts: Names = _setting(
+        (), "ALLOW_PRIVATE_HOSTS", "Hosts, host:port or CIDR that may be private; comma-separated."
+    )
+    presets_file: Path | None = _setting(
+        None, "PRESETS_FILE", "The user's own presets, TOML."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "LOG_LEVEL", "debug, info, warning or error."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        try:
+            parse_redis_url(value)
+        except RedisUrlError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("worker_count")
+    @classmethod
+    def _is_count(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 1000:
+            raise ValueError("must be auto, or from 1 to 1000")
+        return value
+
+    @model_validator(mode="after")
+    def _times_in_order(self) -> Self:
+        if not self.parse_limit_s < self.stall_timeout_s < self.lease_ms / 1000:
+            raise ValueError(
+                f"PARSE_LIMIT ({self.parse_limit_s:g} s) < STALL_TIMEOUT "
+                f"({self.stall_timeout_s:g} s) < LEASE ({self.lease_ms / 1000:g} s) must hold"
+            )
+        return self
+
+
+def env_name(field: str) -> str:
+    """The environment variable of a setting."""
+    extra = Config.model_fields[field].json_schema_extra
+    assert isinstance(extra, dict)
+    return str(extra["env"])
 
 
 def load_config(env: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    """Settings of the environment; `overrides` by field name win, None leaves a setting alone.
+
+    An empty variable counts as unset. Raises ConfigError, which names all faults at once.
+    """
     env = os.environ if env is None else env
-    names = {"max_job_duration_ms": "MAX_JOB_DURATION", "host_delay_ms": "HOST_DELAY"}
     values: dict[str, Any] = {}
-    for name in Config.model_fields:
-        raw = env.get(names.get(name, name.upper()))
-        if raw:
-            values[name] = raw
-    return Config(**{**values, **overrides})
+    for field in Config.model_fields:
+        if raw := env.get(env_name(field), "").strip():
+            values[field] = raw
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_faults(error)) from error
+
+
+def _faults(error: ValidationError) -> list[str]:
+    faults: dict[str, str] = {}
+    for fault in error.errors():
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        text = fault["msg"].removeprefix("Value error, ")
+        if field in Config.model_fields:
+            text = f"{env_name(field)}={fault['input']!r}: {text}"
+        elif field:
+            text = f"{field} is no setting"
+        faults.setdefault(field, text)
+    return list(faults.values())

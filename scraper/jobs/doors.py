@@ -12,7 +12,7 @@ import orjson
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from scraper.jobs.model import InvalidJobError
+from scraper.jobs.errors import InvalidJobError
 from scraper.jobs.transitions import Claim
 from scraper.jobs.views import iso_time
 

@@ -1,65 +1,161 @@
-"""Job model (interim)."""
+"""The job: every field with its meaning, and the way in for all doors, `parse_job`."""
+
 from __future__ import annotations
-import json
+
 from collections.abc import Collection, Mapping
-from typing import Any
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Annotated, Any, Final, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from scraper.jobs.errors import JobsError
+
+from scraper.jobs.errors import Fault, InvalidJobError, UnreadableJobError
+from scraper.jobs.faults import faults_of
+from scraper.jobs.job_fields import (
+    WEBHOOK_EVENTS,
+    CustomerId,
+    JobId,
+    JobUrl,
+    Metadata,
+    Patterns,
+    PresetName,
+    Secret,
+    WebhookEvents,
+)
+from scraper.jobs.job_rules import SINGLE_PAGE, complete_fields, rule_faults
+from scraper.jobs.number_types import Real, Whole
+from scraper.jobs.payload import read_payload
+
+__all__ = ["Backoff", "Fault", "InvalidJobError", "JobSpec", "Webhook", "parse_job"]
+
+DEFAULT_MAX_PAGES: Final = 1_000
+_DAY_MS: Final = 86_400_000
+_STORED_VERSION: Final = 1
 
 
-class InvalidJobError(JobsError):
-    pass
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
 
 
-class Backoff(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    type: str = "exponential"
-    delay: int = 5000
+class Backoff(_Model):
+    """How long a failed job waits for its next attempt.
+
+    `delay` in ms; with `exponential` it doubles with every further attempt.
+    """
+
+    type: Literal["fixed", "exponential"] = "exponential"
+    delay: Annotated[int, Whole(0, 365 * _DAY_MS, "ms")] = 5_000
 
 
-class JobSpec(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid")
+class Webhook(_Model):
+    """An address that is called at events of the job; `secret` signs the calls."""
+
+    url: JobUrl
+    events: WebhookEvents = WEBHOOK_EVENTS
+    secret: Secret | None = Field(default=None, repr=False)
+
+
+class JobSpec(_Model):
+    """A job as it was submitted. In JSON the names are camelCase.
+
+    None means "not given": `max_pages` of a single page, `max_duration` (ms) and `result_ttl` (s)
+    where the settings rule, `max_depth` without a limit. `delay` in ms. Jobs from outside come
+    through `parse_job`, which checks what needs more than one field, too.
+    """
+
     type: str
-    url: str
-    customer_id: str = "default"
-    max_pages: int | None = None
-    include_paths: tuple[str, ...] = ()
-    exclude_paths: tuple[str, ...] = ()
+    url: JobUrl
+    customer_id: CustomerId = "default"
+    max_pages: Annotated[int, Whole(1, 10_000_000)] | None = Field(
+        default_factory=lambda data: None if data["type"] == SINGLE_PAGE else DEFAULT_MAX_PAGES
+    )
+    include_paths: Patterns = ()
+    exclude_paths: Patterns = ()
     turbo_mode: bool = False
     ecommerce_mode: bool = False
     own_site: bool = False
     use_new_config: bool = False
-    new_config_preset: str | None = None
+    new_config_preset: PresetName | None = None
     ai_optimization: bool = False
-    metadata: dict[str, Any] = {}
-    job_id: str | None = None
-    priority: int = 0
-    delay: int = 0
-    attempts: int = 3
+    metadata: Metadata = Field(default_factory=dict)
+    job_id: JobId | None = None
+    priority: Annotated[int, Whole(-1_000, 1_000)] = 0
+    delay: Annotated[int, Whole(0, 365 * _DAY_MS, "ms")] = 0
+    attempts: Annotated[int, Whole(1, 25)] = 3
     backoff: Backoff = Backoff()
-    max_duration: int | None = None
-    max_depth: int | None = None
-    result_ttl: float | None = None
+    max_duration: Annotated[int, Whole(1_000, _DAY_MS, "ms")] | None = None
+    max_depth: Annotated[int, Whole(0, 1_000)] | None = None
+    webhook: Webhook | None = None
+    result_ttl: Annotated[float, Real(0.1, 10 * 365 * 86_400, "seconds")] | None = None
     html: bool = False
 
     def to_json(self) -> str:
-        return self.model_dump_json(by_alias=True, exclude_none=True)
+        """The job as it is stored: compact, without what has its default."""
+        fields = self.model_dump_json(by_alias=True, exclude_defaults=True, exclude_none=True)
+        return f'{{"v":{_STORED_VERSION},{fields[1:]}'
 
     @classmethod
-    def from_stored(cls, text: str) -> JobSpec:
-        return cls.model_validate_json(text)
+    def from_stored(cls, text: str | bytes) -> Self:
+        """The job that `to_json` stored. Raises UnreadableJobError."""
+        try:
+            fields = orjson.loads(text)
+            version = fields.pop("v", None)
+            if version != _STORED_VERSION:
+                raise UnreadableJobError(f"has version {version}, this one reads {_STORED_VERSION}")
+            return cls.model_validate(fields, by_alias=True, by_name=False)
+        except ValidationError as error:
+            faults = "; ".join(map(str, faults_of(error, FIELDS)))
+            raise UnreadableJobError(f"does not fit ({faults})") from error
+        except (ValueError, AttributeError) as error:
+            raise UnreadableJobError("is no JSON object") from error
 
 
-def parse_job(payload: Any, *, default_type: str = "single-page", job_types: Collection[str], presets: Collection[str] = (), customer_default: str = "default") -> JobSpec:
-    if isinstance(payload, bytes):
-        payload = payload.decode()
-    if isinstance(payload, str):
-        payload = {"url": payload} if payload.startswith("http") else json.loads(payload)
-    fields = {"type": default_type, **payload}
-    if fields["type"] != "single-page":
-        fields.setdefault("maxPages", 1000)
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+# Path of each object of a job ("" is the job itself) -> its fields.
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": _names(JobSpec),
+    "backoff": _names(Backoff),
+    "webhook": _names(Webhook),
+}
+
+
+def parse_job(
+    payload: str | bytes | Mapping[str, Any],
+    *,
+    default_type: str = SINGLE_PAGE,
+    job_types: Collection[str],
+    presets: Collection[str] = (),
+    customer_default: str = "default",
+    defaults: Mapping[str, Any] | None = None,
+) -> JobSpec:
+    """A validated job from a URL, JSON text or a mapping with JSON's names.
+
+    `presets` are the names that may be asked for; a mapping of names to job fields applies them
+    as well: the job's own fields win over the preset's, those over `defaults`. A field that is
+    null counts as not given. Raises InvalidJobError with all that is wrong.
+    """
+    given = {name: value for name, value in read_payload(payload).items() if value is not None}
+    fields = complete_fields(
+        {"type": default_type, "customerId": customer_default, **given}, presets, defaults or {}
+    )
+    faults = rule_faults(fields, job_types, presets)
     try:
-        return JobSpec(**fields)
+        spec = JobSpec.model_validate(fields, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidJobError(str(error)) from error
+        raise InvalidJobError([*faults_of(error, FIELDS), *faults]) from None
+    except RecursionError:
+        fault = Fault("", "the job is nested too deeply", "give a flat object")
+        raise InvalidJobError([fault]) from None
+    if faults:
+        raise InvalidJobError(faults)
+    return spec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -13,6 +12,7 @@ from scraper.jobs.config import Config, load_config
 from scraper.jobs.connection import RedisUnreachableError, blocking_client, connect
 from scraper.jobs.embedded import EmbeddedServer
 from scraper.jobs.job_types import job_types
+from scraper.jobs.presets import load_presets
 
 LONGEST_BLOCK_S = 10.0
 
@@ -30,13 +30,14 @@ class OpenedQueue(JobQueue):
 
 
 async def open_queue(
-    config: Config | None = None, *, presets: Collection[str] = (), client_name: str | None = None
+    config: Config | None = None, *, client_name: str | None = None
 ) -> OpenedQueue:
     """A ready queue. Close it with `shutdown()`.
 
     Raises RedisUnreachableError, EmbeddedUnavailableError, ConfigError.
     """
     config = config or load_config()
+    presets = load_presets(config.presets_file)
     embedded = None
     url = config.redis_url
     if not url:

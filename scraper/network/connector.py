@@ -16,6 +16,10 @@ from aiohttp.tracing import Trace
 from scraper.network.addresses import AddressGuard
 from scraper.network.errors import BlockedAddressError
 
+# aiohttp keeps every idle connection until it times out: single pages of many sites would
+# use up the process's file descriptors.
+_MAX_IDLE_ORIGINS = 200
+
 
 class GuardedConnector(aiohttp.TCPConnector):
     """`aiohttp.TCPConnector` that connects only where `guard` lets it (None: anywhere).
@@ -27,6 +31,10 @@ class GuardedConnector(aiohttp.TCPConnector):
     def __init__(self, guard: AddressGuard | None, **options: Any) -> None:
         super().__init__(**options)
         self._guard = guard
+
+    def is_crowded(self) -> bool:
+        """Whether so many origins have idle connections that no more should be kept."""
+        return len(self._conns) >= _MAX_IDLE_ORIGINS
 
     async def _resolve_host(
         self, host: str, port: int, traces: Sequence[Trace] | None = None

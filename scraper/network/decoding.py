@@ -45,9 +45,8 @@ class _Zlib:
         if self._inflate.eof:
             return self._next_members(data, b"", room)
         out = self._inflate.decompress(data, room + 1)
-        if not self._inflate.eof or not self._inflate.unused_data:
-            return out
-        return self._next_members(self._inflate.unused_data, out, room)
+        rest = self._inflate.unused_data
+        return self._next_members(rest, out, room) if rest else out
 
     def _next_members(self, data: bytes, out: bytes, room: int) -> bytes:
         # Only gzip has members. What follows a stream and is none is padding, which

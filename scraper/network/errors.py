@@ -9,7 +9,7 @@ from typing import ClassVar
 class NetworkError(Exception):
     """Root of this package's errors; `code` is the page's failure code (design §9)."""
 
-    code: ClassVar[str] = "connection"
+    code: ClassVar[str] = "internal"
 
 
 class BlockedAddressError(NetworkError):

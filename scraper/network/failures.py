@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -56,6 +58,15 @@ class ResetError(NetworkError, scrapy_errors.DownloadFailedError):
 
     def __init__(self, host: str) -> None:
         super().__init__(f"{host} closed the connection before it answered")
+
+
+class ConnectionFailedError(NetworkError, scrapy_errors.DownloadFailedError):
+    """The connection failed in a way that has no code of its own."""
+
+    code = "connection"
+
+    def __init__(self, host: str, detail: str) -> None:
+        super().__init__(f"the connection to {host} failed: {detail}")
 
 
 class TlsError(NetworkError, scrapy_errors.DownloadFailedError):
@@ -190,39 +201,20 @@ def failure_text(exc: BaseException) -> str:
 
 def as_network_error(exc: BaseException, host: str, timeout_s: float) -> NetworkError | None:
     """The error of this package that says what aiohttp's `exc` means; None if it is not its."""
-    match exc:
-        case NetworkError():
-            return exc
-        case aiohttp.ClientConnectorDNSError():
-            return HostNotFoundError(host)
-        case aiohttp.ClientConnectorCertificateError():
-            return TlsError(host, _tls_detail(exc.certificate_error))
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return TlsError(host, _tls_detail(exc))
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ProxyError(str(exc))
-        case aiohttp.ClientPayloadError():
-            return TruncatedError(host, str(exc))
-        case aiohttp.InvalidURL():
-            return BadRequestError(f"invalid URL {exc}")
-        case HttpProcessingError():
-            return BadResponseError(exc.message or type(exc).__name__)
-        case aiohttp.ServerDisconnectedError():
-            return ResetError(host)
-        case TimeoutError() if not exc.errno:
-            return FetchTimeoutError(host, timeout_s)
-        case OSError():
-            return _os_error(exc, host, timeout_s)
+    for kind, make in _MEANINGS:
+        if isinstance(exc, kind):
+            # An OSError that is none of the network's stays what it is.
+            return make(exc, host, timeout_s)
     return None
 
 
 def _os_error(exc: OSError, host: str, timeout_s: float) -> NetworkError | None:
+    if exc.errno == errno.ETIMEDOUT:
+        return FetchTimeoutError(host, timeout_s)
     if exc.errno == errno.ECONNREFUSED:
         return RefusedError(host)
     if exc.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
         return ResetError(host)
-    if exc.errno == errno.ETIMEDOUT:
-        return FetchTimeoutError(host, timeout_s)
     if isinstance(exc, aiohttp.ClientConnectionError):
         return UnreachableError(host, exc.strerror or str(exc))
     return None
@@ -232,3 +224,30 @@ def _tls_detail(exc: BaseException) -> str:
     cause = getattr(exc, "os_error", exc)
     reason = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
     return str(reason or cause)
+
+
+# The first kind that fits decides, so subclasses stand before their bases.
+_MEANINGS: tuple[
+    tuple[type[BaseException], Callable[[Any, str, float], NetworkError | None]], ...
+] = (
+    (NetworkError, lambda exc, host, timeout_s: exc),
+    (aiohttp.ClientConnectorDNSError, lambda exc, host, timeout_s: HostNotFoundError(host)),
+    (
+        aiohttp.ClientConnectorCertificateError,
+        lambda exc, host, timeout_s: TlsError(host, _tls_detail(exc.certificate_error)),
+    ),
+    (aiohttp.ClientSSLError, lambda exc, host, timeout_s: TlsError(host, _tls_detail(exc))),
+    (ssl.SSLError, lambda exc, host, timeout_s: TlsError(host, _tls_detail(exc))),
+    (aiohttp.ClientProxyConnectionError, lambda exc, host, timeout_s: ProxyError(str(exc))),
+    (aiohttp.ClientHttpProxyError, lambda exc, host, timeout_s: ProxyError(str(exc))),
+    (aiohttp.ClientPayloadError, lambda exc, host, timeout_s: TruncatedError(host, str(exc))),
+    (aiohttp.InvalidURL, lambda exc, host, timeout_s: BadRequestError(f"invalid URL {exc}")),
+    (
+        HttpProcessingError,
+        lambda exc, host, timeout_s: BadResponseError(exc.message or type(exc).__name__),
+    ),
+    (aiohttp.ServerDisconnectedError, lambda exc, host, timeout_s: ResetError(host)),
+    (TimeoutError, lambda exc, host, timeout_s: FetchTimeoutError(host, timeout_s)),
+    (OSError, _os_error),
+    (aiohttp.ClientError, lambda exc, host, timeout_s: ConnectionFailedError(host, str(exc))),
+)

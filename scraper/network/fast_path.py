@@ -16,7 +16,6 @@ from scrapy.core.spidermw import SpiderMiddlewareManager
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter, LogFormatterResult
-from scrapy.settings import BaseSettings
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import aiter_errback, iter_errback
 from scrapy.utils.misc import warn_on_generator_with_return_value
@@ -39,9 +38,6 @@ class FastPath:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(crawler)
-
-    def update_settings(self, settings: BaseSettings) -> None:
-        """Nothing: the settings that go with it are the project's."""
 
     def _quicken_scraper(self) -> None:
         # The engine has no setting for the class; the two have the same state.
@@ -87,9 +83,11 @@ class SequentialScraper(Scraper):
         # has taken several already since its bytes came in.
         if result.request is None:
             result.request = request
-        assert self.crawler.spider is not None
-        callback = result.request.callback or self.crawler.spider._parse
-        warn_on_generator_with_return_value(self.crawler.spider, callback)
+        spider = self.crawler.spider
+        if spider is None:
+            raise RuntimeError("no open spider")
+        callback = result.request.callback or spider._parse
+        warn_on_generator_with_return_value(spider, callback)
         output = callback(result, **result.request.cb_kwargs)
         if hasattr(output, "__await__"):
             output = await output
@@ -138,7 +136,7 @@ class PageLogFormatter(LogFormatter):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(is_verbose=crawler.settings.get("LOG_LEVEL") == "DEBUG")
+        return cls(is_verbose=str(crawler.settings.get("LOG_LEVEL")).upper() == "DEBUG")
 
     def crawled(  # type: ignore[override]
         self, request: Request, response: Response, spider: Spider

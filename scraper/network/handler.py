@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import aiohttp
@@ -44,6 +44,12 @@ _KEEP_ALIVE_S = 15.0
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 # The exchange as a whole has one; aiohttp's own are per step.
 _NO_STEP_TIMEOUT = aiohttp.ClientTimeout()
+
+
+class _Answer(NamedTuple):
+    connection: Connection
+    message: RawResponseMessage
+    payload: StreamReader
 
 
 class PageDownloadHandler(BaseDownloadHandler):
@@ -99,7 +105,8 @@ class PageDownloadHandler(BaseDownloadHandler):
     async def _exchange(
         self, request: Request, origin: Origin, data: bytes, started_s: float
     ) -> Response:
-        connection, message, payload = await self._send(request, origin, data)
+        answer = await self._send(request, origin, data)
+        connection, message, _ = answer
         is_whole = False
         try:
             request.meta["download_latency"] = time.monotonic() - started_s
@@ -114,12 +121,10 @@ class PageDownloadHandler(BaseDownloadHandler):
             )
             body = b""
             if stop is None:
-                body, stop = await self._read(
-                    request, origin, connection, message, payload, headers
-                )
+                body, stop = await self._read(request, origin, answer, headers)
             is_whole = stop is None
         finally:
-            if is_whole:
+            if is_whole and not self._is_crowded():
                 connection.release()
             else:
                 connection.close()
@@ -133,9 +138,10 @@ class PageDownloadHandler(BaseDownloadHandler):
                 raise stop
         return response
 
-    async def _send(
-        self, request: Request, origin: Origin, data: bytes
-    ) -> tuple[Connection, RawResponseMessage, StreamReader]:
+    def _is_crowded(self) -> bool:
+        return self._connector is not None and self._connector.is_crowded()
+
+    async def _send(self, request: Request, origin: Origin, data: bytes) -> _Answer:
         """Send on a pooled or new connection; the answer's head and the stream of its body."""
         connector = self._connector
         if connector is None:
@@ -145,8 +151,7 @@ class PageDownloadHandler(BaseDownloadHandler):
         while True:
             connection = await connector.connect(origin.connect_request, [], _NO_STEP_TIMEOUT)
             protocol = connection.protocol
-            assert protocol is not None
-            if protocol.should_close:
+            if protocol is None or protocol.should_close:
                 # Bytes that nobody asked for came while it was idle: they must not
                 # become the answer to this request.
                 connection.close()
@@ -163,18 +168,13 @@ class PageDownloadHandler(BaseDownloadHandler):
                 connection.close()
                 raise
             self._answered.add(protocol)
-            return connection, message, payload
+            return _Answer(connection, message, payload)
 
     async def _read(
-        self,
-        request: Request,
-        origin: Origin,
-        connection: Connection,
-        message: RawResponseMessage,
-        payload: StreamReader,
-        headers: Headers,
+        self, request: Request, origin: Origin, answer: _Answer, headers: Headers
     ) -> tuple[bytes, StopDownload | None]:
         """The decompressed body, and who stopped it before its end."""
+        connection, message, payload = answer
         limit: int = request.meta.get("download_maxsize", self._max_bytes) or sys.maxsize
         length = _content_length(message)
         if length is not None and length > limit and not payload.at_eof():
@@ -221,7 +221,8 @@ async def _ask(
         max_field_size=_MAX_HEADER_BYTES,
         max_headers=_MAX_HEADERS,
     )
-    assert protocol.transport is not None
+    if protocol.transport is None:
+        raise aiohttp.ServerDisconnectedError
     protocol.transport.write(data)
     while True:
         message, payload = await protocol.read()

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import aiohttp
@@ -25,6 +26,14 @@ _METHOD = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _OURS = frozenset((b"Content-Length", b"Transfer-Encoding", b"Proxy-Authorization"))
 _BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "DELETE"))
 _MAX_ORIGINS = 2000
+
+
+class _OriginKey(NamedTuple):
+    scheme: str
+    netloc: str
+    verify_tls: bool
+    proxy: str
+    proxy_auth: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Origins:
     def __init__(self, *, verified: ssl.SSLContext, unverified: ssl.SSLContext) -> None:
         self._verified = verified
         self._unverified = unverified
-        self._known: dict[tuple[str, str, bool, str, bytes], Origin] = {}
+        self._known: dict[_OriginKey, Origin] = {}
 
     def find(self, request: Request, *, verify_tls: bool) -> tuple[Origin, str]:
         """The origin of `request` and the path to ask it for, exactly as the URL has it."""
@@ -61,31 +70,29 @@ class Origins:
             raise BadRequestError(f"the URL has unescaped characters: {request.url!a}")
         proxy = request.meta.get("proxy") or ""
         proxy_auth = request.headers.get(b"Proxy-Authorization") or b"" if proxy else b""
-        key = (scheme, netloc, verify_tls, proxy, proxy_auth)
+        key = _OriginKey(scheme, netloc, verify_tls, proxy, proxy_auth)
         origin = self._known.get(key)
         if origin is None:
             if len(self._known) >= _MAX_ORIGINS:
                 self._known.clear()
-            origin = self._known[key] = self._make(request.url, *key)
+            origin = self._known[key] = self._make(request.url, key)
         if not path.startswith("/"):
             path = f"/{path}"
         return origin, path
 
-    def _make(
-        self, url: str, scheme: str, netloc: str, verify_tls: bool, proxy: str, proxy_auth: bytes
-    ) -> Origin:
-        scheme = scheme.lower()
+    def _make(self, url: str, key: _OriginKey) -> Origin:
+        scheme = key.scheme.lower()
         if scheme not in ("http", "https"):
             raise UnsupportedSchemeError(url)
-        userinfo, _, host_port = netloc.rpartition("@")
+        userinfo, _, host_port = key.netloc.rpartition("@")
         base = _base_url(f"{scheme}://{host_port}/")
-        proxy_url, proxy_auth = _proxy(proxy, proxy_auth)
+        proxy_url, proxy_auth = _proxy(key.proxy, key.proxy_auth)
         host_header = str(base.host_port_subcomponent).encode("ascii")
         is_forwarded = proxy_url is not None and scheme == "http"
         connect_request = aiohttp.ClientRequest(
             "GET",
             base,
-            ssl=self._verified if verify_tls else self._unverified,
+            ssl=self._verified if key.verify_tls else self._unverified,
             proxy=proxy_url,
             proxy_headers=(
                 {"Proxy-Authorization": proxy_auth.decode("latin-1")} if proxy_auth else None

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from scraper.network.failures import failure_code
 
-MODE, SITE, OTHER_SITE = sys.argv[1:]
+MODE, SITE = sys.argv[1:]
 HANDLER = "scraper.network.handler.PageDownloadHandler"
 PLAIN: dict[str, Any] = {
     "LOG_ENABLED": False,
@@ -143,7 +143,8 @@ class CaseSpider(Spider):
             yield self.ask(f"/echo?{jar}", self.parse_headers, meta={"cookiejar": jar})
 
     def failed(self, failure: Failure) -> Iterator[dict[str, str]]:
-        note("failure", f"{failure.request.url} {failure_code(failure.value)}")  # type: ignore[attr-defined]
+        error = failure.value or RuntimeError("a failure without an error")
+        note("failure", f"{failure.request.url} {failure_code(error)}")  # type: ignore[attr-defined]
         yield {"name": "from errback"}
 
 

@@ -23,6 +23,7 @@ from scraper.network.errors import NetworkError
 from scraper.network.handler import PageDownloadHandler
 
 DEADLINE_S = 15.0
+ALLOWED = {"ALLOW_PRIVATE_HOSTS": ["127.0.0.1"]}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -133,7 +134,7 @@ SPELLINGS = (
 )
 
 
-@pytest.mark.parametrize("is_verbatim", (False, True))
+@pytest.mark.parametrize("is_verbatim", [False, True])
 def test_no_spelling_of_loopback_is_connected_to(is_verbatim: bool) -> None:
     async def case() -> None:
         async with Server().running() as server, handling() as handler:
@@ -146,7 +147,7 @@ def test_no_spelling_of_loopback_is_connected_to(is_verbatim: bool) -> None:
     run(case())
 
 
-@pytest.mark.parametrize("host", ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]"))
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]"])
 def test_the_refusal_names_the_address_guard(host: str) -> None:
     async def case() -> None:
         async with handling() as handler:
@@ -155,7 +156,7 @@ def test_the_refusal_names_the_address_guard(host: str) -> None:
     run(case())
 
 
-@pytest.mark.parametrize("rule", ("127.0.0.1", "127.0.0.0/8", "127.0.0.1:{port}"))
+@pytest.mark.parametrize("rule", ["127.0.0.1", "127.0.0.0/8", "127.0.0.1:{port}"])
 def test_allowed_address_is_connected_to(rule: str) -> None:
     async def case() -> None:
         async with Server().running() as server:
@@ -170,20 +171,19 @@ def test_allowed_address_is_connected_to(rule: str) -> None:
 
 def test_allowed_name_does_not_allow_its_address() -> None:
     async def case() -> None:
-        async with Server().running() as server:
-            async with handling(ALLOW_PRIVATE_HOSTS="localhost") as handler:
-                assert await code_of(handler, f"http://localhost:{server.port}/") == "200"
-                code = await code_of(handler, f"http://127.0.0.1:{server.port}/")
-                assert code == "blocked_address"
+        allowed = "localhost"
+        async with Server().running() as server, handling(ALLOW_PRIVATE_HOSTS=allowed) as handler:
+            assert await code_of(handler, f"http://localhost:{server.port}/") == "200"
+            code = await code_of(handler, f"http://127.0.0.1:{server.port}/")
+            assert code == "blocked_address"
 
     run(case())
 
 
 def test_guard_can_be_switched_off() -> None:
     async def case() -> None:
-        async with Server().running() as server:
-            async with handling(ADDRESS_GUARD_ENABLED=False) as handler:
-                assert await code_of(handler, f"http://127.0.0.1:{server.port}/") == "200"
+        async with Server().running() as server, handling(ADDRESS_GUARD_ENABLED=False) as handler:
+            assert await code_of(handler, f"http://127.0.0.1:{server.port}/") == "200"
 
     run(case())
 
@@ -200,14 +200,13 @@ def test_proxy_is_guarded_like_any_host() -> None:
 
 def test_http_goes_through_a_proxy_with_its_credentials() -> None:
     async def case() -> None:
-        async with Server().running() as proxy:
-            async with handling(ALLOW_PRIVATE_HOSTS=["127.0.0.1"]) as handler:
-                via = f"http://me:secret@127.0.0.1:{proxy.port}"
-                assert await code_of(handler, "http://site.example/a?b", proxy=via) == "200"
-                head = proxy.heads[0]
-                assert head.startswith(b"GET http://site.example/a?b HTTP/1.1\r\n")
-                assert b"\r\nHost: site.example\r\n" in head
-                assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in head
+        async with Server().running() as proxy, handling(**ALLOWED) as handler:
+            via = f"http://me:secret@127.0.0.1:{proxy.port}"
+            assert await code_of(handler, "http://site.example/a?b", proxy=via) == "200"
+            head = proxy.heads[0]
+            assert head.startswith(b"GET http://site.example/a?b HTTP/1.1\r\n")
+            assert b"\r\nHost: site.example\r\n" in head
+            assert b"\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n" in head
 
     run(case())
 
@@ -216,7 +215,7 @@ def test_https_goes_through_a_tunnel_that_alone_sees_the_credentials(tmp_path: P
     async def case() -> None:
         async with Server(self_signed(tmp_path)).running() as server:
             proxy = Server(tunnel_port=server.port)
-            async with proxy.running(), handling(ALLOW_PRIVATE_HOSTS=["127.0.0.1"]) as handler:
+            async with proxy.running(), handling(**ALLOWED) as handler:
                 via = f"http://me:secret@127.0.0.1:{proxy.port}"
                 url = "https://site.example/a"
                 assert await code_of(handler, url, proxy=via, verify_tls=False) == "200"
@@ -262,24 +261,28 @@ def self_signed(folder: Path) -> ssl.SSLContext:
 
 def test_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     async def case() -> None:
-        async with Server(self_signed(tmp_path)).running() as server:
-            async with handling(ALLOW_PRIVATE_HOSTS=["127.0.0.1"]) as handler:
-                url = f"https://127.0.0.1:{server.port}/"
-                with pytest.raises(NetworkError, match="self-signed certificate") as caught:
-                    await handler.download_request(Request(url))
-                assert caught.value.code == "tls"
-                assert server.heads == []
+        async with (
+            Server(self_signed(tmp_path)).running() as server,
+            handling(**ALLOWED) as handler,
+        ):
+            url = f"https://127.0.0.1:{server.port}/"
+            with pytest.raises(NetworkError, match="self-signed certificate") as caught:
+                await handler.download_request(Request(url))
+            assert caught.value.code == "tls"
+            assert server.heads == []
 
     run(case())
 
 
 def test_certificate_check_can_be_left_out_by_request(tmp_path: Path) -> None:
     async def case() -> None:
-        async with Server(self_signed(tmp_path)).running() as server:
-            async with handling(ALLOW_PRIVATE_HOSTS=["127.0.0.1"]) as handler:
-                url = f"https://127.0.0.1:{server.port}/"
-                assert await code_of(handler, url, verify_tls=False) == "200"
-                # The connection that was not checked is not there for others.
-                assert await code_of(handler, url) == "tls"
+        async with (
+            Server(self_signed(tmp_path)).running() as server,
+            handling(**ALLOWED) as handler,
+        ):
+            url = f"https://127.0.0.1:{server.port}/"
+            assert await code_of(handler, url, verify_tls=False) == "200"
+            # The connection that was not checked is not there for others.
+            assert await code_of(handler, url) == "tls"
 
     run(case())

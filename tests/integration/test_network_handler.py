@@ -1,152 +1,15 @@
-"""The download handler against real servers on loopback, well-behaved and not."""
+"""What the download handler makes of answers, and what it sends, on real connections."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import socket
-import struct
-import time
-import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from scrapy import Request, Spider, signals
-from scrapy.crawler import Crawler
+from network_site import DEADLINE_S, Site, code_of, fetch_once, handling, page, run, running
+from scrapy import Request, signals
 from scrapy.exceptions import StopDownload
 from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse, XmlResponse
-
-from scraper.network.errors import NetworkError
-from scraper.network.failures import failure_code
-from scraper.network.handler import PageDownloadHandler
-
-MIB = 1024 * 1024
-DEADLINE_S = 15.0
-
-Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-def page(body: bytes = b"<p>hello</p>", *headers: bytes, status: bytes = b"200 OK") -> bytes:
-    lines = (b"HTTP/1.1 " + status, b"Content-Type: text/html", *headers)
-    return b"\r\n".join((*lines, b"Content-Length: %d" % len(body), b"", body))
-
-
-class Site:
-    """A server that gives `answers` in turn, then the last one again; None hangs up."""
-
-    def __init__(self, *answers: Answer | None) -> None:
-        self._answers = list(answers)
-        self.heads: list[bytes] = []
-        self.bodies: list[bytes] = []
-        self.connections = 0
-        self.writers: list[asyncio.StreamWriter] = []
-        self.origin = ""
-
-    @property
-    def targets(self) -> list[bytes]:
-        return [head.split(b" ")[1] for head in self.heads]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.heads.append(head)
-                length = head.lower().partition(b"content-length: ")[2].split(b"\r")[0]
-                self.bodies.append(await reader.readexactly(int(length or 0)))
-                answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-                if answer is None:
-                    break
-                if isinstance(answer, bytes):
-                    writer.write(answer)
-                    if b"Connection: close" in answer:
-                        break
-                else:
-                    await answer(writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def running(site: Site) -> AsyncIterator[Site]:
-    server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    site.origin = f"http://{host}:{port}"
-    try:
-        yield site
-    finally:
-        server.close()
-        for writer in site.writers:
-            writer.close()
-
-
-def new_handler(**settings: object) -> PageDownloadHandler:
-    defaults = {"ALLOW_PRIVATE_HOSTS": ["127.0.0.0/8"], "DOWNLOAD_MAXSIZE": MIB}
-    crawler = Crawler(Spider, {**defaults, "DOWNLOAD_TIMEOUT": 5, **settings})
-    return PageDownloadHandler(crawler)
-
-
-@asynccontextmanager
-async def handling(**settings: object) -> AsyncIterator[PageDownloadHandler]:
-    handler = new_handler(**settings)
-    try:
-        yield handler
-    finally:
-        await handler.close()
-
-
-async def code_of(fetch: Coroutine[Any, Any, Response]) -> str:
-    with pytest.raises(NetworkError) as caught:
-        await fetch
-    return failure_code(caught.value)
-
-
-def run(case: Coroutine[Any, Any, None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await case
-
-    asyncio.run(limited())
-
-
-def fetch_once(*answers: Answer | None, path: str = "/", **request: Any) -> Response:
-    """The response of one request to a site that gives `answers`."""
-    result: list[Response] = []
-
-    async def case() -> None:
-        async with running(Site(*answers)) as site, handling() as handler:
-            result.append(await handler.download_request(Request(site.origin + path, **request)))
-
-    run(case())
-    return result[0]
-
-
-def fail_once(*answers: Answer | None, path: str = "/", **request: Any) -> str:
-    """The failure code of one request to a site that gives `answers`."""
-    result: list[str] = []
-
-    async def case() -> None:
-        async with running(Site(*answers)) as site, handling() as handler:
-            asked = Request(site.origin + path, **request)
-            result.append(await code_of(handler.download_request(asked)))
-            assert asked.meta["elapsed_ms"] >= 0
-
-    run(case())
-    return result[0]
-
-
-async def reset(writer: asyncio.StreamWriter) -> None:
-    """Drop the connection with a reset in place of a regular end."""
-    await writer.drain()
-    raw: socket.socket = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
 
 # What arrives
 
@@ -173,7 +36,7 @@ def test_page_arrives_whole_with_timings() -> None:
 
 @pytest.mark.parametrize(
     ("header", "body", "expected"),
-    (
+    [
         (b"Content-Type: text/html; charset=utf-8", b"{}", HtmlResponse),
         (b"content-type: TEXT/HTML", b"<p>", HtmlResponse),
         (b"Content-Type: application/xhtml+xml", b"<p>", HtmlResponse),
@@ -186,7 +49,7 @@ def test_page_arrives_whole_with_timings() -> None:
         (b"Content-Type: html", b"<!doctype html><html></html>", HtmlResponse),
         (b"X-None: 1", b"<!doctype html><html></html>", HtmlResponse),
         (b"X-None: 1", b"\x00\x01\x02\xff", Response),
-    ),
+    ],
 )
 def test_class_follows_content_type_else_the_body(
     header: bytes, body: bytes, expected: type[Response]
@@ -225,14 +88,14 @@ def test_informational_answer_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "method"),
-    (
+    [
         (b"HTTP/1.1 204 No Content\r\n\r\n", "GET"),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n", "GET"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "HEAD"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n", "HEAD"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n", "GET"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "GET"),
-    ),
+    ],
 )
 def test_answer_without_body_is_whole_and_keeps_the_connection(answer: bytes, method: str) -> None:
     async def case() -> None:
@@ -325,7 +188,7 @@ def test_credentials_in_the_url_become_a_header_for_that_host_only() -> None:
 
 @pytest.mark.parametrize(
     "request_args",
-    (
+    [
         {"headers": {"X-A": "1\r\nX-Evil: 2"}},
         {"headers": {b"R\x00e\x00f": "utf-16"}},
         {"headers": {"X-A": "a\x00b"}},
@@ -335,7 +198,7 @@ def test_credentials_in_the_url_become_a_header_for_that_host_only() -> None:
         {"path": "/a\r\nX-Evil: 1", "meta": {"verbatim_url": True}},
         {"path": "/caf\u00e9", "meta": {"verbatim_url": True}},
         {"path": "@", "meta": {"verbatim_url": True}},
-    ),
+    ],
 )
 def test_request_that_would_break_http_is_not_sent(request_args: dict[str, Any]) -> None:
     async def case() -> None:
@@ -358,221 +221,11 @@ def test_other_schemes_are_refused() -> None:
     run(case())
 
 
-# Connections
-
-
-def test_connection_is_kept_and_survives_error_pages() -> None:
-    async def case() -> None:
-        site = Site(page(), page(status=b"404 Not Found"), page(status=b"500 Oops"), page())
-        async with running(site), handling() as handler:
-            got = [(await handler.download_request(Request(site.origin))).status for _ in range(4)]
-            assert got == [200, 404, 500, 200]
-            assert site.connections == 1
-
-    run(case())
-
-
-def test_fetching_goes_on_after_a_broken_exchange() -> None:
-    async def case() -> None:
-        site = Site(page(bytes(2 * MIB)), b"garbage\r\n\r\n", page(b"fine"))
-        async with running(site), handling() as handler:
-            codes = [await code_of(handler.download_request(Request(site.origin))) for _ in "ab"]
-            assert codes == ["too_large", "bad_response"]
-            assert (await handler.download_request(Request(site.origin))).body == b"fine"
-            assert site.connections == 3
-
-    run(case())
-
-
-def test_idle_connection_that_the_server_dropped_costs_no_failure() -> None:
-    async def case() -> None:
-        site = Site(page(b"one"), None, page(b"two"))
-        async with running(site), handling() as handler:
-            assert (await handler.download_request(Request(site.origin))).body == b"one"
-            assert (await handler.download_request(Request(site.origin))).body == b"two"
-            assert site.connections == 2
-
-    run(case())
-
-
-def test_post_is_never_sent_twice() -> None:
-    async def case() -> None:
-        site = Site(page(b"one"), None, page(b"two"))
-        async with running(site), handling() as handler:
-            await handler.download_request(Request(site.origin))
-            post = Request(site.origin, method="POST", body="x")
-            assert await code_of(handler.download_request(post)) == "reset"
-            assert len(site.heads) == 2
-
-    run(case())
-
-
-def test_bytes_that_nobody_asked_for_never_become_an_answer() -> None:
-    async def case() -> None:
-        async with running(Site(page(b"one"))) as site, handling() as handler:
-            await handler.download_request(Request(site.origin))
-            site.writers[0].write(page(b"poison"))
-            await site.writers[0].drain()
-            # One exchange on another connection, so that the poison has arrived too.
-            async with running(Site(page(b"other"))) as other:
-                await handler.download_request(Request(other.origin))
-            assert (await handler.download_request(Request(site.origin))).body == b"one"
-
-    run(case())
-
-
-# Failures
-
-
-def test_bomb_is_refused_within_bounded_memory() -> None:
-    sent = 0
-
-    async def bomb(writer: asyncio.StreamWriter) -> None:
-        # 10 GB of zeros; the client hangs up long before the end.
-        nonlocal sent
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
-        member = gzip.compress(bytes(10 * MIB))
-        for _ in range(1000):
-            writer.write(member)
-            await writer.drain()
-            sent += 1
-
-    tracemalloc.start()
-    try:
-        assert fail_once(bomb) == "too_large"
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 30 * MIB
-    assert sent < 1000
-
-
-@pytest.mark.parametrize(
-    "answer",
-    (
-        page(bytes(2 * MIB)),
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + bytes(2 * MIB),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n200000\r\n" + bytes(2 * MIB),
-    ),
-    ids=("length", "announced", "until-close", "chunked"),
-)
-def test_body_over_the_limit_is_refused(answer: bytes) -> None:
-    assert fail_once(answer) == "too_large"
-
-
-def test_limit_can_be_set_by_request() -> None:
-    assert fail_once(page(bytes(100)), meta={"download_maxsize": 99}) == "too_large"
-    assert fetch_once(page(bytes(100)), meta={"download_maxsize": 100}).body == bytes(100)
-
-
-def test_drip_ends_at_the_total_time_out() -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.02)
-
-    started_s = time.monotonic()
-    assert fail_once(drip, meta={"download_timeout": 0.3}) == "timeout"
-    assert time.monotonic() - started_s < 3
-
-
-def test_silence_ends_at_the_total_time_out() -> None:
-    async def silence(writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
-
-    assert fail_once(silence, meta={"download_timeout": 0.2}) == "timeout"
-
-
-async def reset_in_body_without_length(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of")
-    await reset(writer)
-
-
-async def reset_in_body(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of")
-    await reset(writer)
-
-
-CLOSED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-HALF_GZIP = gzip.compress(b"<p>half</p>" * 100)[:-9]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    (
-        CLOSED + b"Content-Length: 100\r\n\r\nhalf of",
-        CLOSED + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-        CLOSED + b"Transfer-Encoding: chunked\r\n\r\n50\r\nhello",
-        CLOSED + b"Content-Encoding: gzip\r\n\r\n" + HALF_GZIP,
-        page(HALF_GZIP, b"Content-Encoding: gzip"),
-        reset_in_body,
-        reset_in_body_without_length,
-    ),
-    ids=("length", "no-last-chunk", "in-chunk", "gzip", "gzip-length", "reset", "reset-no-length"),
-)
-def test_part_of_a_body_is_a_failure(answer: Answer) -> None:
-    assert fail_once(answer) == "truncated"
-
-
-@pytest.mark.parametrize("answer", (None, reset), ids=("closed", "reset"))
-def test_connection_dropped_before_the_answer_is_a_reset(answer: Answer | None) -> None:
-    assert fail_once(answer) == "reset"
-
-
-def test_closed_port_is_refused() -> None:
-    async def case() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-        async with handling() as handler:
-            request = Request(f"http://127.0.0.1:{port}/")
-            assert await code_of(handler.download_request(request)) == "refused"
-
-    run(case())
-
-
-@pytest.mark.parametrize("host", ("a" * 64 + ".example", "a..example"))
-def test_name_that_cannot_exist_is_a_failure_of_its_page(host: str) -> None:
-    async def case() -> None:
-        async with handling() as handler:
-            request = Request(f"http://{host}/", meta={"verbatim_url": True})
-            code = await code_of(handler.download_request(request))
-            assert code in ("dns", "bad_request")
-
-    run(case())
-
-
-@pytest.mark.parametrize(
-    "answer",
-    (
-        b"hello, this is not http\r\n\r\n",
-        b"HTTP/1.1 999999 Huge\r\n\r\n",
-        page(b"", *(b"X-%d: 1" % number for number in range(500))),
-        page(b"", b"X-Huge: " + b"x" * 100_000),
-        page(b"", b"Content-Length: 5"),
-        CLOSED + b"Content-Length: -5\r\n\r\n",
-    ),
-    ids=("no-http", "status", "many-headers", "huge-header", "two-lengths", "negative"),
-)
-def test_what_is_not_sane_http_is_a_bad_response(answer: bytes) -> None:
-    assert fail_once(answer) == "bad_response"
-
-
-def test_large_but_sane_headers_pass() -> None:
-    assert fetch_once(page(b"ok", b"Content-Security-Policy: " + b"x" * 20_000)).body == b"ok"
-
-
-def test_wrong_content_encoding_is_undecodable() -> None:
-    assert fail_once(page(b"<p>plain</p>", b"Content-Encoding: gzip")) == "undecodable"
-
-
 # Scrapy's signals
 
 
 @pytest.mark.parametrize(
-    ("signal", "body"), ((signals.headers_received, b""), (signals.bytes_received, b"hello"))
+    ("signal", "body"), [(signals.headers_received, b""), (signals.bytes_received, b"hello")]
 )
 def test_download_can_be_stopped_by_a_signal(signal: object, body: bytes) -> None:
     def stop() -> None:

@@ -90,7 +90,7 @@ def test_address_that_is_not_public_is_blocked(ip: str) -> None:
 
 
 @pytest.mark.parametrize("ip", PRIVATE_V4)
-@pytest.mark.parametrize("form", ("mapped", "nat64", "6to4"))
+@pytest.mark.parametrize("form", ["mapped", "nat64", "6to4"])
 def test_private_ipv4_inside_ipv6_is_blocked(ip: str, form: str) -> None:
     assert AddressGuard().refusal("site.example", wrapped(ip)[form], 443) is not None
 
@@ -100,19 +100,19 @@ def test_public_address_passes(ip: str) -> None:
     AddressGuard().check("site.example", ip, 443)
 
 
-@pytest.mark.parametrize("form", ("mapped", "nat64", "6to4"))
+@pytest.mark.parametrize("form", ["mapped", "nat64", "6to4"])
 def test_public_ipv4_inside_ipv6_passes(form: str) -> None:
     AddressGuard().check("site.example", wrapped("8.8.8.8")[form], 443)
 
 
-@pytest.mark.parametrize("ip", ("", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "1.2.3"))
+@pytest.mark.parametrize("ip", ["", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "1.2.3"])
 def test_what_is_no_address_is_blocked(ip: str) -> None:
     assert AddressGuard().refusal("site.example", ip, 80) == "not an IP address"
 
 
 @pytest.mark.parametrize(
     ("rule", "host", "ip", "port"),
-    (
+    [
         ("127.0.0.1", "127.0.0.1", "127.0.0.1", 80),
         ("127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1", 80),
         ("127.0.0.1:8000", "site.example", "127.0.0.1", 8000),
@@ -125,7 +125,7 @@ def test_what_is_no_address_is_blocked(ip: str) -> None:
         (" Intranet.Example. ", "intranet.example", "192.168.0.9", 443),
         ("intranet:8080", "INTRANET.", "192.168.0.9", 8080),
         ("bücher.example", "xn--bcher-kva.example", "10.0.0.1", 80),
-    ),
+    ],
 )
 def test_allowed_address_passes(rule: str, host: str, ip: str, port: int) -> None:
     AddressGuard([rule]).check(host, ip, port)
@@ -133,14 +133,14 @@ def test_allowed_address_passes(rule: str, host: str, ip: str, port: int) -> Non
 
 @pytest.mark.parametrize(
     ("rule", "host", "ip", "port"),
-    (
+    [
         ("127.0.0.1:8000", "127.0.0.1", "127.0.0.1", 8001),
         ("127.0.0.1", "127.0.0.2", "127.0.0.2", 80),
         ("10.0.0.0/8", "intranet", "192.168.0.1", 80),
         ("localhost:8080", "localhost", "127.0.0.1", 80),
         ("intranet", "evil.intranet", "10.0.0.1", 80),
         ("intranet", "intranet.evil.example", "10.0.0.1", 80),
-    ),
+    ],
 )
 def test_rule_lets_nothing_else_through(rule: str, host: str, ip: str, port: int) -> None:
     assert AddressGuard([rule]).refusal(host, ip, port) is not None

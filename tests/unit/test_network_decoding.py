@@ -43,7 +43,7 @@ def decode(coding: str, data: bytes, *, piece: int = 1000, limit: int = MIB) -> 
 
 
 @pytest.mark.parametrize("coding", ENCODERS)
-@pytest.mark.parametrize("piece", (1, 7, 1000, MIB))
+@pytest.mark.parametrize("piece", [1, 7, 1000, MIB])
 def test_body_is_the_same_however_it_is_cut(coding: str, piece: int) -> None:
     assert decode(coding, ENCODERS[coding](PAGE), piece=piece) == PAGE
 
@@ -65,8 +65,8 @@ def test_names_of_codings_ignore_case_and_identity() -> None:
     assert decode(" GZip , identity", gzip.compress(PAGE)) == PAGE
 
 
-@pytest.mark.parametrize("piece", (1, 50, MIB))
-@pytest.mark.parametrize("coding", ("gzip", "zstd"))
+@pytest.mark.parametrize("piece", [1, 50, MIB])
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_concatenated_streams_are_one_body(coding: str, piece: int) -> None:
     pack = ENCODERS[coding]
     assert decode(coding, pack(b"one ") + pack(b"two ") + pack(b"three"), piece=piece) == (
@@ -78,7 +78,7 @@ def test_padding_after_gzip_is_ignored() -> None:
     assert decode("gzip", gzip.compress(PAGE) + b"\0" * 512) == PAGE
 
 
-@pytest.mark.parametrize("header", ("", "identity", "utf-8", "none, gzip"))
+@pytest.mark.parametrize("header", ["", "identity", "utf-8", "none, gzip"])
 def test_header_that_names_no_known_coding_is_not_acted_on(header: str) -> None:
     assert BodyDecoder.of(header, MIB) is None
 

@@ -34,6 +34,7 @@ CASES: tuple[tuple[BaseException, str], ...] = (
     (aiohttp.ClientConnectorSSLError(KEY, ssl.SSLError(1, "handshake failure")), "tls"),
     (ssl.SSLError(1, "decryption failed"), "tls"),
     (aiohttp.ServerDisconnectedError(), "reset"),
+    (aiohttp.ClientConnectionError("Connector is closed."), "connection"),
     (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), "reset"),
     (aiohttp.ClientOSError(errno.EPIPE, "broken pipe"), "reset"),
     (ConnectionResetError(errno.ECONNRESET, "reset"), "reset"),
@@ -67,7 +68,7 @@ def test_error_has_its_code(error: BaseException, code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ("dns", "refused", "reset", "tls", "timeout", "truncated", "http_503", "http_429", "http_408"),
+    ["dns", "refused", "reset", "tls", "timeout", "truncated", "http_503", "http_429", "http_408"],
 )
 def test_passing_failure_is_tried_again(code: str) -> None:
     assert failures.is_retryable(code)
@@ -75,7 +76,7 @@ def test_passing_failure_is_tried_again(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    (
+    [
         "too_large",
         "undecodable",
         "blocked_address",
@@ -89,7 +90,7 @@ def test_passing_failure_is_tried_again(code: str) -> None:
         "http_",
         "http_x",
         "",
-    ),
+    ],
 )
 def test_lasting_failure_is_not_tried_again(code: str) -> None:
     assert not failures.is_retryable(code)
@@ -108,11 +109,20 @@ def test_long_and_broken_text_becomes_one_line() -> None:
     assert len(failures.failure_text(ValueError("x" * 1000))) == 300
 
 
-def test_scrapys_own_checks_go_on_working() -> None:
-    refused = failures.as_network_error(connector_error(errno.ECONNREFUSED), "site.example", 30)
-    assert isinstance(refused, scrapy_errors.DownloadConnectionRefusedError)
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (connector_error(errno.ECONNREFUSED), scrapy_errors.DownloadConnectionRefusedError),
+        (TimeoutError(), scrapy_errors.DownloadTimeoutError),
+        (aiohttp.ClientPayloadError("half"), scrapy_errors.ResponseDataLossError),
+    ],
+)
+def test_scrapys_own_checks_go_on_working(error: BaseException, kind: type[BaseException]) -> None:
+    assert isinstance(failures.as_network_error(error, "site.example", 30), kind)
+
+
+def test_text_names_host_and_limit() -> None:
     late = failures.as_network_error(TimeoutError(), "site.example", 30)
-    assert isinstance(late, scrapy_errors.DownloadTimeoutError)
     assert str(late) == "site.example took longer than 30 s"
 
 

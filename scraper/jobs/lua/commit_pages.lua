@@ -11,7 +11,9 @@
 --         recorded already) | full (the job's byte limit: the job ended)
 local worker = ARGV[1]
 local touched, order = {}, {}
+local ended, left_hosts = {}, {}
 
+-- What the batch changes of one job; written once, at its end.
 local function job_of(id)
   local job = touched[id]
   if not job then
@@ -19,24 +21,29 @@ local function job_of(id)
       'max_pages', 'known', 'bytes')
     job = {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4], state = f[5],
            starved = f[6], max_known = fetch_bound(number_of(f[7])), known = number_of(f[8]),
-           bytes = number_of(f[9]), queued = 0}
+           bytes = number_of(f[9]), counts = {}, leases = 0, lanes = {}, samples = {},
+           records = {}, recorded = {}, filtered = {},
+           next_record = call('LLEN', job_key(id) .. ':records')}
     touched[id] = job
     order[#order + 1] = id
   end
   return job
 end
 
+local function add(counts, name, by) counts[name] = (counts[name] or 0) + by end
+
 local function add_link(id, job, page, record, link)
   local url, extra = string.match(link, '^(%S+) ?(.*)$')
   local fresh = page_pack('q', page.depth + 1, record, 0, extra)
   if job.known >= job.max_known then
-    if call('HEXISTS', pages_key(id), url) == 0 then
-      call('HINCRBY', job_key(id) .. ':filtered', 'budget', 1)
-    end
+    if call('HEXISTS', pages_key(id), url) == 0 then add(job.filtered, 'budget', 1) end
   elseif call('HSETNX', pages_key(id), url, fresh) == 1 then
     job.known = job.known + 1
-    job.queued = job.queued + 1
-    lane_push(id, job, host_of(url), url, false, may_lease(job.state) and not job.starved)
+    add(job.counts, 'known', 1)
+    add(job.counts, 'queued', 1)
+    local host = host_of(url)
+    job.lanes[host] = job.lanes[host] or {}
+    table.insert(job.lanes[host], url)
   else
     local known = page_get(id, url)
     if known.state == 'q' and known.depth > page.depth + 1 then
@@ -48,11 +55,10 @@ end
 
 local SAMPLES_KEPT = 200
 
-local function add_filtered(id, reason, times, sample)
-  call('HINCRBY', job_key(id) .. ':filtered', reason, times)
-  if sample ~= '' then
-    call('LPUSH', job_key(id) .. ':filtered_sample', reason .. ' ' .. sample)
-    call('LTRIM', job_key(id) .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
+local function add_filtered(job, reason, times, sample)
+  add(job.filtered, reason, tonumber(times))
+  if sample ~= '' and #job.samples < SAMPLES_KEPT then
+    table.insert(job.samples, reason .. ' ' .. sample)
   end
 end
 
@@ -60,7 +66,7 @@ local OPEN_FIELD = {q = 'queued', w = 'delayed', f = 'failed'}
 
 -- A redirect ended at `url`: whose page is it? Returns 'own', 'other' (that page is now recorded
 -- with this content) or 'duplicate'.
-local function redirect_target(id, url, page, requested)
+local function redirect_target(id, job, url, page, requested)
   local target = page_get(id, url)
   if not target then
     page_set(id, url, 'a', page, requested)
@@ -68,7 +74,7 @@ local function redirect_target(id, url, page, requested)
   end
   if target.state == 's' then return 'own' end
   if OPEN_FIELD[target.state] then
-    count(id, OPEN_FIELD[target.state], -1)
+    add(job.counts, OPEN_FIELD[target.state], -1)
     return 'other', target
   end
   return 'duplicate', target
@@ -77,39 +83,40 @@ end
 local function record_page(id, job, lease, page, url, payload)
   local owner, target = 'own', nil
   if url ~= lease.url then
-    owner, target = redirect_target(id, url, page, lease.url)
+    owner, target = redirect_target(id, job, url, page, lease.url)
   end
   if owner == 'duplicate' then
     page_set(id, lease.url, 's', page, 'duplicate ' .. url)
-    count(id, 'skipped', 1)
+    add(job.counts, 'skipped', 1)
     return 'duplicate'
   end
-  local number = call('RPUSH', job_key(id) .. ':records', payload) - 1
-  call('RPUSH', job_key(id) .. ':recorded', url)
+  table.insert(job.records, payload)
+  table.insert(job.recorded, url)
+  local number = job.next_record + #job.records - 1
   job.bytes = job.bytes + #payload
-  count(id, 'bytes', #payload)
-  count(id, 'done', 1)
+  add(job.counts, 'bytes', #payload)
+  add(job.counts, 'done', 1)
   if owner == 'own' then
     page_set(id, lease.url, 'd', page, number)
   else
     page_set(id, url, 'd', target, number)
     page_set(id, lease.url, 's', page, 'duplicate ' .. url)
-    count(id, 'skipped', 1)
+    add(job.counts, 'skipped', 1)
   end
   return 'ok', number
 end
 
-local function end_page(id, lease, page, outcome, url, code, payload, delay)
+local function end_page(id, job, lease, page, outcome, url, code, payload, delay)
   if outcome == 'retry' then
     page_set(id, lease.url, 'w', page, page.note)
-    count(id, 'delayed', 1)
+    add(job.counts, 'delayed', 1)
     call('ZADD', P .. 'delayed', NOW + delay, 'p ' .. id .. ' ' .. lease.url)
   elseif outcome == 'failed' then
     page_set(id, lease.url, 'f', page, page.note ~= '' and code .. ' ' .. page.note or code)
-    count(id, 'failed', 1)
+    add(job.counts, 'failed', 1)
   else
     page_set(id, lease.url, 's', page, code .. (url ~= lease.url and ' ' .. url or ''))
-    count(id, 'skipped', 1)
+    add(job.counts, 'skipped', 1)
   end
   if outcome == 'failed' or outcome == 'skipped' and page.parent == -1 then
     call('RPUSH', job_key(id) .. ':errors', payload)
@@ -124,17 +131,20 @@ local function commit_one(a)
   local payload, n = ARGV[a + 4], tonumber(ARGV[a + 8])
   local reasons_at = a + 9 + n
   local after = reasons_at + 1 + 3 * tonumber(ARGV[reasons_at])
-  local packed = call('HGET', leases_key(worker), token)
+  local packed = not ended[token] and call('HGET', leases_key(worker), token)
   if not packed then return 'lost', after end
+  ended[token] = true
+  ended[#ended + 1] = token
   local lease = lease_unpack(packed)
   local id = lease.job
   local job = job_of(id)
   local page = page_get(id, lease.url)
   local pause = tonumber(ARGV[a + 6])
   if pause > 0 then call('HSET', host_key(lease.host), 'paused_until', NOW + pause) end
-  lease_end(worker, token, lease)
-  count(id, 'leased', -1)
-  count(id, 'body_bytes', tonumber(ARGV[a + 7]))
+  add(left_hosts, lease.host, 1)
+  job.leases = job.leases + 1
+  add(job.counts, 'leased', -1)
+  add(job.counts, 'body_bytes', tonumber(ARGV[a + 7]))
   local status, record = 'ok', -1
   if outcome == 'done' and job.bytes + #payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
     outcome, code, status = 'skipped', 'job_bytes', 'full'
@@ -149,9 +159,9 @@ local function commit_one(a)
       for i = a + 9, a + 8 + n do add_link(id, job, page, record, ARGV[i]) end
     end
   else
-    end_page(id, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
+    end_page(id, job, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
   end
-  for i = reasons_at + 1, after - 1, 3 do add_filtered(id, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  for i = reasons_at + 1, after - 1, 3 do add_filtered(job, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
   if outcome ~= 'retry' then
     emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil})
   end
@@ -172,19 +182,46 @@ local function progress(id, job)
     eta = rate > 0 and math.floor(math.max(0, goal - done) / rate * 1000) or nil})
 end
 
+-- Append in steps: a script's call takes a bounded number of arguments.
+local function append(command, key, values)
+  for i = 1, #values, 1000 do call(command, key, unpack(values, i, math.min(i + 999, #values))) end
+end
+
+-- Write what the batch changed of a job.
+local function write_job(id, job)
+  append('RPUSH', job_key(id) .. ':records', job.records)
+  append('RPUSH', job_key(id) .. ':recorded', job.recorded)
+  for name, by in pairs(job.counts) do if by ~= 0 then count(id, name, by) end end
+  for reason, times in pairs(job.filtered) do
+    call('HINCRBY', job_key(id) .. ':filtered', reason, times)
+  end
+  if #job.samples > 0 then
+    append('LPUSH', job_key(id) .. ':filtered_sample', job.samples)
+    call('LTRIM', job_key(id) .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
+  end
+  call('HSET', job_key(id), 'memory', ARGV[2])
+  holder_leave(id, worker, job.leases)
+  for host, urls in pairs(job.lanes) do
+    local was_empty = call('EXISTS', lane_key(id, host)) == 0
+    append('RPUSH', lane_key(id, host), urls)
+    if was_empty then
+      call('SADD', hosts_key(id), host)
+      if may_lease(job.state) and not job.starved then lane_open(id, job, host) end
+    end
+  end
+  if job.counts.queued then wake_workers(job.pool, job.counts.queued) end
+end
+
 local replies = {}
 local a = 3
 while a <= #ARGV do
   replies[#replies + 1], a = commit_one(a)
 end
+if #ended > 0 then call('HDEL', leases_key(worker), unpack(ended)) end
+for host, pages in pairs(left_hosts) do host_leave(host, pages) end
 for _, id in ipairs(order) do
   local job = touched[id]
-  if job.queued > 0 then
-    count(id, 'known', job.queued)
-    count(id, 'queued', job.queued)
-    wake_workers(job.pool, job.queued)
-  end
-  call('HSET', job_key(id), 'memory', ARGV[2])
+  write_job(id, job)
   if job.is_full then
     job_finish(id, 'completed', 'max_bytes', worker)
   elseif not finish_if_done(id, worker) then

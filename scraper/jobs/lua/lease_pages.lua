@@ -14,9 +14,10 @@ local want, slots, ahead, spare = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber
 local horizon = tonumber(ARGV[8])
 local pools = cjson.decode(ARGV[9])
 local LOOKS, HOUSEKEEPING = 64, 64
+local QUANTUM = 4   -- pages a turn, while others wait for theirs
 
 local held, held_before, taken = {}, {}, {}
-local tokens = {}
+local tokens, fresh = {}, {}
 
 local function housekeeping()
   reclaim_expired(1)
@@ -34,35 +35,53 @@ local function activate(id, customer, f)
   emit('workerActive', id, customer, {workerId = worker_name(worker)})
 end
 
--- The first page of the lane that is still queued; nil when the lane is empty.
-local function pop_page(id, host)
-  for _ = 1, 32 do
-    local url = call('LPOP', lane_key(id, host))
-    if not url then return nil end
-    local page = page_get(id, url)
-    if page and page.state == 'q' then return url, page end
+-- Up to `n` pages of the lane that are still queued, from its front: URLs and pages.
+local function pop_pages(id, host, n)
+  local urls, pages = {}, {}
+  for _ = 1, 8 do
+    local popped = call('LPOP', lane_key(id, host), n - #urls)
+    if not popped then break end
+    local packed = call('HMGET', pages_key(id), unpack(popped))
+    for i, url in ipairs(popped) do
+      local page = page_unpack(packed[i])
+      if page and page.state == 'q' then
+        urls[#urls + 1] = url
+        pages[#pages + 1] = page
+      end
+    end
+    if #urls >= n then break end
   end
+  return urls, pages
 end
 
-local function grant(id, job, host, url, page, start_at, f)
+local function grant(id, job, host, urls, pages, start_at, f)
+  local n = #urls
   if f.state == 'waiting' then activate(id, job.customer, f) end
-  local token = tostring(call('HINCRBY', META, 'tokens', 1))
-  page.attempts = page.attempts + 1
-  page_set(id, url, 'l', page, page.note)
-  call('HSET', leases_key(worker), token, id .. ' ' .. host .. ' ' .. start_at .. ' ' .. url)
-  count(id, 'queued', -1)
-  count(id, 'leased', 1)
-  count(id, 'fetches', 1)
-  host_enter(host, start_at, f.host_delay_ms)
-  turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer)
+  local last = call('HINCRBY', META, 'tokens', n)
+  local leases, packed = {}, {}
+  for i, url in ipairs(urls) do
+    local page, token = pages[i], string.format('%.0f', last - n + i)
+    page.attempts = page.attempts + 1
+    packed[2 * i - 1], packed[2 * i] =
+      url, page_pack('l', page.depth, page.parent, page.attempts, page.note)
+    leases[2 * i - 1], leases[2 * i] = token, id .. ' ' .. host .. ' ' .. start_at .. ' ' .. url
+    tokens[#tokens + 1] = token
+    fresh[token] = {lease = {job = id, host = host, start_at = start_at, url = url}, page = page}
+  end
+  call('HSET', pages_key(id), unpack(packed))
+  call('HSET', leases_key(worker), unpack(leases))
+  count(id, 'queued', -n)
+  count(id, 'leased', n)
+  count(id, 'fetches', n)
+  host_enter(host, n, start_at, f.host_delay_ms)
+  turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
   if call('EXISTS', lane_key(id, host)) == 0 then lane_remove(id, job, host) end
-  if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, 1) == 1 then job_rerank(id, job) end
-  tokens[#tokens + 1] = token
-  taken[id] = (taken[id] or 0) + 1
+  if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, n) == n then job_rerank(id, job) end
+  taken[id] = (taken[id] or 0) + n
 end
 
--- Try to lease one page of a lane. A lane that cannot give one leaves the turnstile.
-local function try_lane(lane)
+-- Try to lease up to `most` pages of a lane. One that can give none leaves the turnstile.
+local function try_lane(lane, most)
   local id, host = string.match(lane, '^(%S+) (%S+)$')
   local v = fields(job_key(id), 'state', 'max_pages', 'done', 'leased', 'fetches', 'host_limit',
     'host_delay_ms', 'max_duration_ms', 'pool', 'priority', 'customer', 'seq')
@@ -70,15 +89,18 @@ local function try_lane(lane)
   local f = {state = v[1], host_delay_ms = number_of(v[7]), max_duration_ms = v[8]}
   if not may_lease(f.state) then return lane_remove(id, job, host) end
   local max_pages = number_of(v[2])
-  if number_of(v[3]) + number_of(v[4]) >= max_pages or number_of(v[5]) >= fetch_bound(max_pages) then
+  local budget = math.min(max_pages - number_of(v[3]) - number_of(v[4]),
+    fetch_bound(max_pages) - number_of(v[5]))
+  if budget <= 0 then
     call('HSET', job_key(id), 'starved', 1)
     return lane_remove(id, job, host)
   end
-  local at = host_gate(host, number_of(v[6]), f.host_delay_ms)
-  if not at or at > NOW + horizon then return lane_park(id, job, host, at) end
-  local url, page = pop_page(id, host)
-  if url then
-    grant(id, job, host, url, page, math.max(at, NOW), f)
+  local places, at = host_gate(host, number_of(v[6]), f.host_delay_ms)
+  if places <= 0 then return lane_park(id, job, host, nil) end
+  if at > NOW + horizon then return lane_park(id, job, host, at) end
+  local urls, pages = pop_pages(id, host, math.min(most, budget, places))
+  if #urls > 0 then
+    grant(id, job, host, urls, pages, math.max(at, NOW), f)
   elseif call('EXISTS', lane_key(id, host)) == 0 then
     lane_remove(id, job, host)
   end
@@ -146,13 +168,30 @@ local function choose()
   return nil
 end
 
+-- All that is wanted at once while nobody else waits, else a turn.
+local function quantum()
+  local lanes = 0
+  for _, pool in ipairs(pools) do
+    local ready = P .. 'ready:' .. pool
+    local top = call('ZRANGE', ready, 0, 1)
+    for _, priority in ipairs(top) do
+      for _, customer in ipairs(call('ZRANGE', ready .. '|' .. priority, 0, 1)) do
+        lanes = lanes + call('ZCARD', ready .. '|' .. priority .. '|' .. customer)
+        if lanes > 1 then return QUANTUM end
+      end
+    end
+  end
+  return want
+end
+
 local function lease()
+  local turn = quantum()
   for _ = 1, LOOKS do
     if #tokens >= want then break end
     local pick, budget = choose()
     if not pick then break end
     local before = #tokens
-    try_lane(pick.lane)
+    try_lane(pick.lane, math.min(turn, want - before))
     if #tokens > before and not held[pick.job] then
       held[pick.job] = true
       if budget == 'slots' then slots = slots - 1
@@ -162,14 +201,28 @@ local function lease()
   end
 end
 
+local parents, contention = {}, {}
+
+local function found_on_of(id, parent)
+  if parent < 0 then return '' end
+  local key = id .. ' ' .. parent
+  parents[key] = parents[key] or call('LINDEX', job_key(id) .. ':recorded', parent) or ''
+  return parents[key]
+end
+
+-- What the worker is told of a lease; nil when it ended since (a repeated request).
 local function describe(token)
-  local lease = lease_unpack(call('HGET', leases_key(worker), token))
-  local page = page_get(lease.job, lease.url)
-  local found_on = ''
-  if page.parent >= 0 then
-    found_on = call('LINDEX', job_key(lease.job) .. ':recorded', page.parent) or ''
+  local known = fresh[token]
+  if not known then
+    local packed = call('HGET', leases_key(worker), token)
+    if not packed then return nil end
+    local lease = lease_unpack(packed)
+    known = {lease = lease, page = page_get(lease.job, lease.url)}
   end
-  local contended = call('EXISTS', P .. 'parked:' .. lease.host)
+  local lease, page = known.lease, known.page
+  local found_on = found_on_of(lease.job, page.parent)
+  local contended = contention[lease.host] or call('EXISTS', P .. 'parked:' .. lease.host)
+  contention[lease.host] = contended
   return {token, lease.job, lease.url, page.depth, page.attempts, found_on, lease.start_at,
           contended, page.note}
 end
@@ -177,9 +230,10 @@ end
 local function replies_for(granted)
   local pages, jobs, known = {}, {}, {}
   for _, token in ipairs(granted) do
-    if call('HEXISTS', leases_key(worker), token) == 1 then
-      pages[#pages + 1] = describe(token)
-      local id = pages[#pages][2]
+    local page = describe(token)
+    if page then
+      pages[#pages + 1] = page
+      local id = page[2]
       if not held_before[id] and not known[id] then
         known[id] = true
         local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer')

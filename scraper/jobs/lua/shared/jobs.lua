@@ -55,7 +55,7 @@ local function revoke_leases(id)
       local lease = lease_unpack(flat[i + 1])
       if lease.job == id then
         call('HDEL', leases_key(worker), flat[i])
-        host_leave(lease.host)
+        host_leave(lease.host, 1)
       end
     end
   end

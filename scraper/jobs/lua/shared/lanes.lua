@@ -60,14 +60,13 @@ local function job_rerank(id, job)
   end
 end
 
--- When the host may next be fetched by a job with these limits: nil = a release will tell,
--- else an epoch in ms (<= NOW + ahead means now).
+-- How many pages of a host may be fetched by a job with these limits, and from when on (epoch in
+-- ms). None: a release will tell. With a delay it is one at a time.
 local function host_gate(host, limit, delay_ms)
   local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until')
-  if number_of(f[1]) >= limit then return nil end
-  local at = number_of(f[3])
-  if delay_ms > 0 or f[2] then at = math.max(at, number_of(f[2])) end
-  return at
+  local places = limit - number_of(f[1])
+  if delay_ms > 0 and places > 1 then places = 1 end
+  return places, math.max(number_of(f[2]), number_of(f[3]))
 end
 
 local PARK_CHECK_MS = 1000   -- a parked lane is looked at again at the latest after this
@@ -100,39 +99,46 @@ local function host_wake_one(host)
   return true
 end
 
-local function host_enter(host, start_at, delay_ms)
+local function host_enter(host, pages, start_at, delay_ms)
   local key = host_key(host)
-  if call('HINCRBY', key, 'in_flight', 1) == 1 then call('PERSIST', key) end
+  if call('HINCRBY', key, 'in_flight', pages) == pages then call('PERSIST', key) end
   if delay_ms > 0 then call('HSET', key, 'next_at', start_at + delay_ms) end
 end
 
--- Wake parked lanes of a host at `at`, or one of them now when that time has come.
-local function host_wake_at(host, at)
-  if call('EXISTS', P .. 'parked:' .. host) == 0 then
-    call('ZREM', P .. 'hosts_due', host)
-  elseif at > NOW then
+-- Wake parked lanes of a host at `at`, or up to `lanes` of them now when that time has come.
+local function host_wake_at(host, at, lanes)
+  if call('EXISTS', P .. 'parked:' .. host) == 0 then return end
+  if at > NOW then
     call('ZADD', P .. 'hosts_due', at, host)
-  elseif host_wake_one(host) then
-    call('ZADD', P .. 'hosts_due', NOW + PARK_CHECK_MS, host)
+    return
+  end
+  call('ZADD', P .. 'hosts_due', NOW + PARK_CHECK_MS, host)
+  for _ = 1, lanes do
+    if not host_wake_one(host) then return end
   end
 end
 
-local function host_leave(host)
+-- `pages` fetches of a host are over: as many parked lanes may go on.
+local function host_leave(host, pages)
   local key = host_key(host)
-  local left = call('HINCRBY', key, 'in_flight', -1)
+  local left = call('HINCRBY', key, 'in_flight', -pages)
   local f = fields(key, 'next_at', 'paused_until')
   local at = math.max(number_of(f[1]), number_of(f[2]))
   if left <= 0 then
     if at <= NOW then call('DEL', key) else call('PEXPIRE', key, at - NOW + 1000) end
   end
-  host_wake_at(host, at)
+  host_wake_at(host, at, pages)
 end
 
 -- Hosts whose time has come: wake one lane each, look again soon while more wait.
 local function wake_due_hosts(bound)
   local due = call('ZRANGEBYSCORE', P .. 'hosts_due', '-inf', NOW, 'LIMIT', 0, bound)
   for _, host in ipairs(due) do
-    local f = fields(host_key(host), 'next_at', 'paused_until')
-    host_wake_at(host, math.max(number_of(f[1]), number_of(f[2])))
+    if call('EXISTS', P .. 'parked:' .. host) == 0 then
+      call('ZREM', P .. 'hosts_due', host)
+    else
+      local f = fields(host_key(host), 'next_at', 'paused_until')
+      host_wake_at(host, math.max(number_of(f[1]), number_of(f[2])), 1)
+    end
   end
 end

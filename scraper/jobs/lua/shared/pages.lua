@@ -46,15 +46,20 @@ local function lease_unpack(packed)
   return {job = id, host = host, start_at = tonumber(start_at), url = url}
 end
 
+-- A worker holds `pages` leases less of a job.
+local function holder_leave(id, worker, pages)
+  local holders = P .. 'job:' .. id .. ':holders'
+  if call('HINCRBY', holders, worker, -pages) <= 0 then
+    call('HDEL', holders, worker)
+    job_rerank(id, load_place(id))
+  end
+end
+
 -- End a lease: the token is void from now on, the host's place and the job's holder are free.
 local function lease_end(worker, token, lease)
   call('HDEL', leases_key(worker), token)
-  host_leave(lease.host)
-  local holders = P .. 'job:' .. lease.job .. ':holders'
-  if call('HINCRBY', holders, worker, -1) <= 0 then
-    call('HDEL', holders, worker)
-    job_rerank(lease.job, load_place(lease.job))
-  end
+  host_leave(lease.host, 1)
+  holder_leave(lease.job, worker, 1)
 end
 
 local function fetch_bound(max_pages) return 3 * max_pages + 100 end

@@ -45,8 +45,8 @@ local function turns_head(turnstile)
           turn = tonumber(first[2]), lane = lane[1], rank = tonumber(lane[2])}
 end
 
--- Charge one page to a customer: its next turn moves on by 1 / weight.
-local function turns_charge(turnstile, priority, customer)
+-- Charge pages to a customer: its next turn moves on by pages / weight.
+local function turns_charge(turnstile, priority, customer, pages)
   local group = turnstile .. '|' .. priority
   local field = priority .. ':' .. customer
   local now = number_of(call('HGET', P .. 'virtual_time', priority))
@@ -54,6 +54,6 @@ local function turns_charge(turnstile, priority, customer)
   local weight = tonumber(call('HGET', P .. 'weights', customer) or 1) or 1
   if weight <= 0 then weight = 1 end
   call('HSET', P .. 'virtual_time', priority, turn)
-  call('HSET', P .. 'turns', field, turn + 1 / weight)
-  call('ZADD', group, 'XX', turn + 1 / weight, customer)
+  call('HSET', P .. 'turns', field, turn + pages / weight)
+  call('ZADD', group, 'XX', turn + pages / weight, customer)
 end

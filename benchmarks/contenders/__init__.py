@@ -1,0 +1,1 @@
+"""Who takes part: one file each, and the protocol that they keep."""

@@ -1,0 +1,38 @@
+"""The settings of a service as the environment of its workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from scraper.jobs import Config
+from scraper.jobs.config import env_name
+
+
+def worker_environment(
+    config: Config, redis_url: str, pools: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Every setting, so that a worker has ours whatever else is in our environment.
+
+    `redis_url`: where the queue was opened. `pools`: which jobs the workers take (`@<id>`: that
+    one alone), None for all types.
+    """
+    environment = {
+        env_name(field): _text(getattr(config, field)) for field in Config.model_fields
+    }
+    environment["REDIS_URL"] = redis_url
+    if pools is not None:
+        environment["WORKER_POOLS"] = json.dumps(list(pools))
+    return environment
+
+
+def _text(value: Any) -> str:
+    """As `load_config` reads it; empty means unset."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

@@ -1,0 +1,98 @@
+"""The health record of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from supervisor.children import Slot, SlotState
+from supervisor.memory import MemoryUsage
+from supervisor.queue_health import QueueHealth
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One slot. `uptime` in s of its process, None when there is none."""
+
+    id: str
+    state: str
+    pid: int | None
+    uptime: float | None
+    restarts: int
+    last_exit: str | None
+    failure: str | None
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthStatus:
+    """`problems` are sentences that say what is wrong; none means healthy. `uptime` in s.
+
+    `total_workers` are wanted, `active_workers` of them run and ask for work. `queue` is None
+    while Redis is out of reach. `memory_usage` is None where monitoring is switched off.
+    """
+
+    healthy: bool
+    problems: tuple[str, ...]
+    supervisor: str
+    total_workers: int
+    active_workers: int
+    redis_connected: bool
+    uptime: float
+    workers: tuple[WorkerStatus, ...]
+    memory_usage: MemoryUsage | None
+    queue: QueueHealth | None
+
+    def to_json(self) -> dict[str, Any]:
+        """With the camelCase names that users see."""
+        return {
+            "healthy": self.healthy,
+            "problems": list(self.problems),
+            "supervisor": self.supervisor,
+            "totalWorkers": self.total_workers,
+            "activeWorkers": self.active_workers,
+            "redisConnected": self.redis_connected,
+            "uptime": round(self.uptime, 1),
+            "workers": [_worker_json(worker) for worker in self.workers],
+            "memoryUsage": self.memory_usage.to_json() if self.memory_usage else None,
+            "queue": self.queue.to_json() if self.queue else None,
+        }
+
+
+def _worker_json(worker: WorkerStatus) -> dict[str, Any]:
+    shown = asdict(worker)
+    shown["lastExit"] = shown.pop("last_exit")
+    return shown
+
+
+def worker_statuses(
+    slots: Iterable[Slot], now_s: float, memory: MemoryUsage | None
+) -> tuple[WorkerStatus, ...]:
+    """The slots as they stand."""
+    return tuple(
+        WorkerStatus(
+            id=slot.name,
+            state=slot.state.value,
+            pid=slot.pid,
+            uptime=round(now_s - slot.started_s, 1) if slot.is_alive else None,
+            restarts=slot.restarts,
+            last_exit=str(slot.last_exit) if slot.last_exit else None,
+            failure=slot.failure,
+            memory=memory.workers.get(slot.name) if memory else None,
+        )
+        for slot in slots
+    )
+
+
+def fleet_problems(slots: Iterable[Slot], is_draining: bool) -> list[str]:
+    """What is wrong with the workers."""
+    wanted = [slot for slot in slots if slot.is_wanted]
+    if is_draining:
+        return ["the service is shutting down"]
+    problems = [f"{slot.name} {slot.failure}" for slot in wanted if slot.failure]
+    if not any(slot.state is SlotState.RUNNING for slot in wanted):
+        exits = {str(slot.last_exit) for slot in wanted if slot.last_exit}
+        detail = f": the last one {', '.join(sorted(exits))}" if exits else ""
+        problems.append(f"no worker is running{detail}")
+    return problems

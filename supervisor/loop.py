@@ -1,0 +1,235 @@
+"""Keeps the wanted workers running: observe, decide, act."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from supervisor.children import Children, Slot, SlotState, StopReason
+from supervisor.events import Event, ForceShutdown, WorkerClosed, WorkerError, WorkerReady
+from supervisor.exits import WorkerExit
+from supervisor.policy import (
+    Action,
+    Death,
+    GiveUp,
+    Kill,
+    OpenBreaker,
+    RestartPolicy,
+    Start,
+    decide,
+    next_moment_s,
+)
+from supervisor.process import WorkerLauncher, WorkerProcess
+from supervisor.registry import WorkerRegistry
+
+log = structlog.get_logger(__name__)
+
+# The worker ends by itself when its drain time is over; this is what its last calls may take.
+KILL_AFTER_DRAIN_S = 4.0
+GREETING_EVERY_S = 0.1
+
+
+class FleetLoop:
+    """Starts, stops, kills and restarts workers until `children` is as wanted.
+
+    `run` and `greet` are its two duties; whoever changes what is wanted calls `wake`.
+    """
+
+    def __init__(
+        self,
+        children: Children,
+        launcher: WorkerLauncher,
+        registry: WorkerRegistry,
+        policy: RestartPolicy,
+        publish: Callable[[Event], object],
+        drain_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.children = children
+        self._launcher = launcher
+        self._registry = registry
+        self._policy = policy
+        self._publish = publish
+        self._drain_timeout_s = drain_timeout_s
+        self._clock = clock
+        self._processes: dict[Slot, WorkerProcess] = {}
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._ended: deque[tuple[Slot, WorkerExit]] = deque()
+        self._wakened = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.is_shutting_down = False
+        self._is_forced = False
+
+    # -- what others ask ------------------------------------------------------------------
+
+    def resize(self, count: int) -> None:
+        """Want `count` workers from now on; those too many drain."""
+        self.children.resize(count)
+        self._wake()
+
+    def shut_down(self) -> None:
+        """Drain all workers and start none."""
+        self.is_shutting_down = True
+        self.resize(0)
+
+    def force(self, reason: str) -> None:
+        """Kill all workers now; their leases go back all the same."""
+        for slot in self.children.alive:
+            self.children.stopping(slot, StopReason.SHUTDOWN, self._clock())
+        self._announce_force(reason)
+        self._wake()
+
+    async def restart(self, worker_id: str) -> None:
+        """Drain a worker and start its slot anew; returns when the new one is ready, has died, or
+        is no longer wanted. Raises UnknownWorkerError."""
+        slot = self.children.find(worker_id)
+        before = slot.incarnations
+        self.children.renewed(slot)
+        if slot.is_alive and slot.state is not SlotState.STOPPING:
+            self._stop(slot, StopReason.RESTART)
+        self._wake()
+        await self.until(
+            lambda: (
+                not slot.is_wanted
+                or slot.failure is not None
+                or slot.state is SlotState.BACKING_OFF
+                or (slot.incarnations > before and slot.state is not SlotState.STARTING)
+            )
+        )
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for a state of `children`."""
+        while not is_so():
+            await self._changed.wait()
+
+    # -- duties ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Observe, decide, act, until cancelled."""
+        while True:
+            self._wakened.clear()
+            while self._ended:
+                self._observe_end(*self._ended.popleft())
+            for action in decide(self.children.slots, self._clock()):
+                await self._act(action)
+            self._pulse()
+            await self._wait()
+
+    async def greet(self) -> None:
+        """Notice, until cancelled, when a started worker asks for work for the first time."""
+        while True:
+            await self.until(lambda: bool(self.children.in_state(SlotState.STARTING)))
+            known = await self._registry.known_instances()
+            for slot in self.children.ready(known or set()):
+                log.debug("worker is ready", worker=slot.name)
+                self._publish(WorkerReady(worker_id=slot.name))
+            self._pulse()
+            await asyncio.sleep(GREETING_EVERY_S)
+
+    # -- observe --------------------------------------------------------------------------
+
+    async def _watch(self, slot: Slot, process: WorkerProcess) -> None:
+        ending = await process.wait()
+        self._ended.append((slot, ending))
+        self._wake()
+
+    def _observe_end(self, slot: Slot, ending: WorkerExit) -> None:
+        state, now_s = slot.state, self._clock()
+        del self._processes[slot]
+        self._registry.bury([slot.instance])
+        self.children.exited(slot, ending, now_s)
+        if state is SlotState.STOPPING:
+            log.info("worker closed", worker=slot.name, reason=slot.stop_reason, end=str(ending))
+            self._publish(WorkerClosed(worker_id=slot.name))
+        else:
+            self._judge(slot, ending, now_s, was_ready=state is SlotState.RUNNING)
+
+    def _judge(self, slot: Slot, ending: WorkerExit, now_s: float, *, was_ready: bool) -> None:
+        lived_s = now_s - slot.started_s
+        death = Death(now_s, lived_s, was_ready, ending, self._registry.is_reachable)
+        verdict = self._policy.judge(slot.history, death)
+        if isinstance(verdict, GiveUp):
+            self.children.gave_up(slot, verdict.reason)
+            log.error("worker is not started again", worker=slot.name, reason=verdict.reason)
+            self._publish(WorkerError(worker_id=slot.name, error=verdict.reason))
+            return
+        error, pause_s = str(ending), 0.0
+        if isinstance(verdict, OpenBreaker):
+            error, pause_s = f"{ending}; died {verdict.deaths} times", verdict.pause_s
+        else:
+            pause_s = verdict.delay_s
+        self.children.backing_off(slot, now_s + pause_s, verdict.history)
+        log.warning(
+            "worker died", worker=slot.name, error=error, lived_s=round(lived_s, 1),
+            restart_in_s=round(pause_s, 2),
+        )  # fmt: skip
+        self._publish(WorkerError(worker_id=slot.name, error=error, restart_in_s=pause_s))
+
+    # -- act ------------------------------------------------------------------------------
+
+    async def _act(self, action: Action) -> None:
+        if isinstance(action, Start):
+            await self._start(action.slot)
+        elif isinstance(action, Kill):
+            self._kill(action.slot)
+        else:
+            self._stop(action.slot, action.reason)
+
+    async def _start(self, slot: Slot) -> None:
+        instance, now_s = f"{slot.name}#{secrets.token_hex(4)}", self._clock()
+        try:
+            process = await self._launcher.spawn(instance)
+        except OSError as error:
+            slot.started_s = now_s
+            ending = WorkerExit(None, problem=str(error))
+            self.children.exited(slot, ending, now_s)
+            self._judge(slot, ending, now_s, was_ready=False)
+            return
+        self._processes[slot] = process
+        self.children.started(slot, instance, process.pid, now_s)
+        watcher = asyncio.create_task(self._watch(slot, process), name=f"watch {instance}")
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        log.debug("worker started", worker=slot.name, pid=process.pid, incarnation=instance)
+
+    def _stop(self, slot: Slot, reason: StopReason) -> None:
+        if self.is_shutting_down:
+            reason = StopReason.SHUTDOWN
+        kill_at_s = self._clock() + self._drain_timeout_s + KILL_AFTER_DRAIN_S
+        self.children.stopping(slot, reason, kill_at_s)
+        self._processes[slot].drain()
+
+    def _kill(self, slot: Slot) -> None:
+        slot.kill_at_s = None
+        if self.is_shutting_down:
+            self._announce_force("the drain time is over")
+        log.warning("worker is killed", worker=slot.name, pid=slot.pid)
+        self._processes[slot].kill()
+
+    def _announce_force(self, reason: str) -> None:
+        if not self._is_forced:
+            self._is_forced = True
+            self._publish(ForceShutdown(reason=reason))
+
+    # -- waiting --------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._wakened.set()
+
+    def _pulse(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _wait(self) -> None:
+        moment_s = next_moment_s(self.children.slots)
+        delay_s = None if moment_s is None else max(0.0, moment_s - self._clock())
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._wakened.wait()
+        except TimeoutError:
+            pass

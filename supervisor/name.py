@@ -1,0 +1,92 @@
+"""The supervisor's name: the same after a restart, and nobody else's on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import os
+import platform
+import stat
+import tempfile
+from pathlib import Path
+
+from scraper.jobs import JobsError
+from supervisor import forks
+
+
+class SupervisorNameError(JobsError):
+    """The folder of the lock files cannot be used."""
+
+
+class SupervisorName:
+    """A name held by a lock file; the kernel frees it when this process dies, however it does.
+
+    The second supervisor of a queue on one machine is `<base>~2`: `~` is in no host name, so it
+    is not the name of another machine. `close` frees it.
+    """
+
+    def __init__(self, text: str, descriptor: int) -> None:
+        self.text = text
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def acquire(
+        cls, redis_url: str, queue_name: str, base: str | None = None, folder: Path | None = None
+    ) -> SupervisorName:
+        """The first free one of `base`, `base~2`, ...: a supervisor that is started again gets
+        the name of its dead predecessor. `base` is by default the host's name.
+
+        Raises SupervisorNameError.
+        """
+        base = _clean(base or platform.node() or "supervisor")
+        folder = folder or Path(tempfile.gettempdir()) / f"scraper-workers-{os.geteuid()}"
+        place = hashlib.sha256(f"{redis_url}\n{queue_name}\n{base}".encode()).hexdigest()[:16]
+        try:
+            _prepare(folder)
+            for number in itertools.count(1):
+                descriptor = _try_lock(folder / f"{place}-{number}.lock")
+                if descriptor is not None:
+                    text = base if number == 1 else f"{base}~{number}"
+                    return cls(text, forks.own(descriptor))
+        except OSError as error:
+            problem = f"cannot lock a name in {folder}: {error.strerror or error}"
+            raise SupervisorNameError(problem) from error
+        raise AssertionError("there is always a next number")
+
+    def owns(self, worker_instance: str) -> bool:
+        """Whether a worker instance in Redis is of a supervisor of this name."""
+        return worker_instance.startswith(f"{self.text}/")
+
+    def close(self) -> None:
+        """Free the name. The file stays: deleting it would race with who opens it now."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            forks.disown_and_close(descriptor)
+
+
+def _clean(base: str) -> str:
+    """Without what has a meaning in worker ids and keys."""
+    return "".join("-" if letter in "/#|~ \t\n" else letter for letter in base.strip())
+
+
+def _prepare(folder: Path) -> None:
+    """An owner-only folder of ours: anybody may write to the one above."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise SupervisorNameError(f"{folder} is not a folder of this user: set TMPDIR")
+
+
+def _try_lock(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,158 @@
+"""What lives between start and stop of a service: the queue, the name, the workers, the feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from redis.exceptions import RedisError
+
+from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
+from scraper.jobs.connection import ServerFacts, check_server
+from scraper.jobs.doors import DoorWatcher
+from scraper.presets import preset_names
+from supervisor.children import Children
+from supervisor.duties import Duties
+from supervisor.environment import worker_environment
+from supervisor.feed import EventFeed
+from supervisor.listeners import Listeners
+from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
+from supervisor.name import SupervisorName
+from supervisor.policy import RestartLimits, RestartPolicy
+from supervisor.process import WorkerLauncher
+from supervisor.registry import WorkerRegistry
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED_EVERY_S = 1.0
+LAST_CALLS_S = 3.0
+# A killed process that still does not end is stuck in the kernel; nobody can wait for that.
+REAP_WITHIN_S = 10.0
+
+
+class UnfitServerError(JobsError):
+    """The Redis server cannot keep jobs as it is."""
+
+    def __init__(self, facts: ServerFacts) -> None:
+        faults = "; ".join(str(problem) for problem in facts.problems if problem.is_fatal)
+        super().__init__(f"this Redis server cannot be used: {faults}")
+
+
+class Runtime:
+    """Made by `open`, ended by `close`, which gives everything back whatever happened before."""
+
+    def __init__(
+        self,
+        queue: OpenedQueue,
+        name: SupervisorName,
+        launcher: WorkerLauncher,
+        limits: RestartLimits | None,
+        listeners: Listeners,
+    ) -> None:
+        self.queue = queue
+        self.name = name
+        self.duties = Duties()
+        self.registry = WorkerRegistry(queue)
+        self.children = Children(name.text)
+        self.fleet = FleetLoop(
+            self.children, launcher, self.registry, RestartPolicy(limits), listeners.publish,
+            queue.config.drain_timeout_s,
+        )  # fmt: skip
+        self.feed = EventFeed(queue, listeners, name.owns)
+        self._undo = AsyncExitStack()
+
+    @classmethod
+    async def open(
+        cls,
+        config: Config,
+        listeners: Listeners,
+        *,
+        pools: Sequence[str] | None,
+        limits: RestartLimits | None,
+        worker_log: Path | None,
+    ) -> Runtime:
+        """Reach the queue and take over what a dead predecessor left. No worker runs yet.
+
+        Raises JobsError: RedisUnreachableError, EmbeddedUnavailableError, UnfitServerError, ...
+        """
+        async with AsyncExitStack() as undo:
+            queue = await open_queue(config, presets=preset_names(), client_name="supervisor")
+            undo.push_async_callback(queue.shutdown)
+            facts = await check_server(queue.redis)
+            if not facts.is_fit:
+                raise UnfitServerError(facts)
+            for problem in facts.problems:
+                log.warning("Redis", problem=problem.what, remedy=problem.remedy)
+            name = SupervisorName.acquire(queue.url, queue.name, config.supervisor_name)
+            undo.callback(name.close)
+            environment = worker_environment(config, queue.url, pools)
+            launcher = WorkerLauncher(environment, log_path=worker_log)
+            undo.callback(launcher.close)
+            runtime = cls(queue, name, launcher, limits, listeners)
+            async with queue.translated():
+                await runtime._bury_predecessor()
+                await runtime.feed.start()
+            runtime._undo = undo.pop_all()
+        return runtime
+
+    async def _bury_predecessor(self) -> None:
+        """Nobody else has our name: workers of it that Redis knows are dead, and hold leases."""
+        dead = [one for one in await self.queue.reader.workers() if self.name.owns(one)]
+        if dead:
+            pages = await self.queue.transitions.reclaim_worker(dead)
+            log.info("took over from a dead supervisor", workers=len(dead), pages=pages)
+
+    def begin(self, worker_count: int, *, watch_doors: bool) -> None:
+        """Start the duties and want `worker_count` workers."""
+        self.fleet.resize(worker_count)
+        self.duties.start("fleet", self.fleet.run)
+        self.duties.start("greeting", self.fleet.greet)
+        self.duties.start("registry", self.registry.run)
+        self.duties.start("feed", self.feed.run)
+        if watch_doors:
+            self.duties.start("doors", DoorWatcher(self.queue, self.queue.blocking).run)
+        if self.queue.embedded is not None:
+            self.duties.start("embedded", self._keep_embedded)
+
+    async def _keep_embedded(self) -> None:
+        while True:
+            await asyncio.sleep(EMBEDDED_EVERY_S)
+            embedded = self.queue.embedded
+            if embedded is None:
+                return
+            try:
+                if await asyncio.to_thread(embedded.ensure_running):
+                    log.warning("the embedded server was started again")
+            except EmbeddedUnavailableError as error:
+                log.error("the embedded server is gone", error=str(error))
+
+    async def drain(self) -> None:
+        """Stop all workers, in order or by force; their leases are back when this returns."""
+        await self.duties.cancel("doors", "health")
+        self.fleet.shut_down()
+        longest_s = self.queue.config.drain_timeout_s + KILL_AFTER_DRAIN_S + REAP_WITHIN_S
+        try:
+            async with asyncio.timeout(longest_s):
+                await self.fleet.until(lambda: not self.children.alive)
+        except TimeoutError:
+            left = [slot.pid for slot in self.children.alive]
+            log.error("workers do not end although they were killed", pids=left)
+            self.registry.bury(slot.instance for slot in self.children.alive)
+        await self.registry.settle(LAST_CALLS_S)
+
+    async def catch_up(self) -> None:
+        """Bring the last events to the listeners."""
+        await self.duties.cancel("feed")
+        try:
+            async with asyncio.timeout(LAST_CALLS_S):
+                await self.feed.catch_up()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("the last events were not read", error=str(error))
+
+    async def close(self) -> None:
+        """Let go of everything; workers that still live end by themselves."""
+        await self.duties.cancel()
+        await self._undo.aclose()
