@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import secrets
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from scraper.extraction import Profile
 from scraper.jobs.leases import LeasedJob
 from scraper.jobs.model import JobSpec
-from scraper.scope import LinkResolver, Scope, host_key
+from scraper.scope import LinkResolver, Scope, canonical_url, host_key
 
 if TYPE_CHECKING:
     from scraper.lineage import PageWork
 
 KNOWN_URLS_KEPT = 500_000
+
+
+@lru_cache(maxsize=64)
+def _site(origin: str) -> tuple[Scope, LinkResolver]:
+    scope = Scope.for_job(origin)
+    return scope, LinkResolver(scope, capacity=20_000)
+
+
+def _site_of(url: str) -> tuple[Scope, LinkResolver]:
+    """What single pages of one site share: their links are resolved, but not followed."""
+    scheme, _, rest = canonical_url(url).partition("://")
+    return _site(f"{scheme}://{rest.partition('/')[0]}/")
 
 
 class JobRun:
@@ -39,6 +52,9 @@ class JobRun:
 
     def _set_scope(self) -> None:
         spec = self.spec
+        if self.is_single_page:
+            self.scope, self.resolver = _site_of(self.site or spec.url)
+            return
         self.scope = Scope.for_job(
             spec.url,
             include_paths=spec.include_paths,

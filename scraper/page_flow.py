@@ -76,6 +76,8 @@ class PageFlow:
         spider = self._spider_of(run.spec.type)
         callback, meta = apply_extra(lease.extra, spider)
         meta["cookiejar"] = run.cookiejar
+        # The frontier's URLs are canonical: Scrapy need not escape them again.
+        meta["verbatim_url"] = True
         request = Request(lease.url, callback=callback, meta=meta, dont_filter=True)
         self._works[request] = PageWork(lease, run)
         return request

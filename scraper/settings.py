@@ -33,6 +33,7 @@ ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts)
 # Politeness, retries, redirects, scope and depth are decided elsewhere: fewer layers a page.
 ROBOTSTXT_OBEY = False
 COOKIES_ENABLED = True
+ADDONS = {"scraper.network.fast_path.FastPath": 0}
 DOWNLOADER_MIDDLEWARES_BASE = {"scraper.network.middlewares.JobCookiesMiddleware": 700}
 SPIDER_MIDDLEWARES_BASE = {}
 EXTENSIONS_BASE = {
@@ -47,7 +48,7 @@ CONCURRENT_ITEMS = 1
 # One page's body is enough to keep the parser busy; the default lets 5 MB of them wait.
 SCRAPER_SLOT_MAX_ACTIVE_SIZE = 64 * 1024 * 1024
 WARN_ON_GENERATOR_RETURN_VALUE = False
-LOG_FORMATTER = "scraper.log_formatter.QuietLogFormatter"
+LOG_FORMATTER = "scraper.network.fast_path.PageLogFormatter"
 STATS_DUMP = False
 LOG_LEVEL = _config.log_level.upper()
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"

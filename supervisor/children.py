@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 from dataclasses import dataclass, field
 
 from scraper.jobs import JobsError
+from scraper.jobs.suggest import did_you_mean
 from supervisor.exits import WorkerExit
 
 
@@ -14,8 +14,7 @@ class UnknownWorkerError(JobsError):
     """No worker of this supervisor has that id."""
 
     def __init__(self, worker_id: str, known: list[str]) -> None:
-        near = difflib.get_close_matches(worker_id, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+        hint = did_you_mean(worker_id, known, "there are")
         super().__init__(f"there is no worker {worker_id!r} here; {hint}")
 
 
@@ -97,6 +96,12 @@ class Children:
     @property
     def alive(self) -> list[Slot]:
         return [slot for slot in self.slots if slot.is_alive]
+
+    @property
+    def hopeless(self) -> str:
+        """Why no wanted worker is started again; "" while one may."""
+        failures = [slot.failure for slot in self.wanted]
+        return failures[0] or "" if failures and all(failures) else ""
 
     def in_state(self, state: SlotState) -> list[Slot]:
         return [slot for slot in self.slots if slot.state is state]

@@ -16,6 +16,7 @@ from supervisor.cli_output import (
     job_rows,
     out,
     print_errors,
+    print_facts,
     print_job,
     print_json,
     print_result,
@@ -71,9 +72,7 @@ def job(job_id: str, as_json: bool, **options: Any) -> None:
             print_json({**view.to_json(), "filtered": counts})
             return
         print_job(view)
-        if counts:
-            left_out = ", ".join(f"{why} {times}" for why, times in sorted(counts.items()))
-            print_table(("", ""), [("links left out", left_out)])
+        print_facts({"links left out": dict(sorted(counts.items()))})
 
     with_queue(config_of(options), work)
 
@@ -240,7 +239,7 @@ def health(as_json: bool, **options: Any) -> int:
     if as_json:
         print_json(found.to_json())
     else:
-        print_table(("", ""), [(k, v) for k, v in found.to_json().items() if v not in ([], {})])
+        print_facts(found.to_json())
     return 0 if found.is_healthy else 1
 
 

@@ -13,6 +13,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scraper.jobs import JobResult, JobView
 from scraper.jobs.views import iso_time
@@ -32,15 +33,42 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table. Cells are data, never markup."""
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """A plain table: folded to the terminal's width, in whole lines elsewhere (for grep)."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not out.is_terminal:
+        _print_lines(headers, cells)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headers))
     for header in headers:
         table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     out.print(table)
+
+
+def _print_lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    lines = [list(headers), *rows] if any(headers) else list(rows)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    for line in lines:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo(text.rstrip())
+
+
+def readable(value: object) -> str:
+    """A value for people: counts as `waiting 3, active 1` instead of a dict."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {readable(item)}" for name, item in value.items() if item)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "; ".join(map(readable, value))
+    return str(value)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Names and values; what is empty is left out."""
+    rows = [(name, readable(value)) for name, value in facts.items() if value not in (None, {}, [], "")]
+    print_table(("", ""), [row for row in rows if row[1]])
 
 
 def job_rows(jobs: Iterable[JobView]) -> list[tuple[object, ...]]:
@@ -58,18 +86,14 @@ JOB_HEADERS = ("id", "state", "type", "url", "customer", "pages", "failed", "sub
 
 def print_job(job: JobView) -> None:
     """One job for people."""
-    shown = job.to_json()
-    pages = shown.pop("pages")
-    rows = [(name, value) for name, value in shown.items() if value not in (None, {}, "")]
-    rows += [("pages", ", ".join(f"{name} {value}" for name, value in pages.items() if value))]
-    print_table(("", ""), rows)
+    print_facts(job.to_json())
 
 
 def print_result(result: JobResult) -> None:
     """A result for people."""
     shown = result.to_json()
     errors = shown.pop("errors")
-    print_table(("", ""), [(name, value) for name, value in shown.items() if value is not None])
+    print_facts(shown)
     print_errors(errors)
 
 

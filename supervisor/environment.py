@@ -1,13 +1,29 @@
-"""The settings of a service as the environment of its workers."""
+"""The settings of a service: from its arguments, and as the environment of its workers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scraper.jobs import Config
+from scraper.jobs import Config, load_config
 from scraper.jobs.config import env_name
+
+# Arguments that other services name like this, and our settings.
+_ALIASES = {"concurrency": "worker_concurrency", "max_job_duration": "max_job_duration_ms"}
+
+
+def service_config(config: Config | None, arguments: Mapping[str, Any]) -> Config:
+    """The settings: `config` or the environment, then the arguments that are not None.
+
+    Raises ConfigError, which names all faults at once.
+    """
+    given = {
+        _ALIASES.get(name, name): value for name, value in arguments.items() if value is not None
+    }
+    if config is None:
+        return load_config(**given)
+    return load_config({}, **{**config.model_dump(), **given})
 
 
 def worker_environment(
@@ -18,9 +34,7 @@ def worker_environment(
     `redis_url`: where the queue was opened. `pools`: which jobs the workers take (`@<id>`: that
     one alone), None for all types.
     """
-    environment = {
-        env_name(field): _text(getattr(config, field)) for field in Config.model_fields
-    }
+    environment = {env_name(field): _text(getattr(config, field)) for field in Config.model_fields}
     environment["REDIS_URL"] = redis_url
     if pools is not None:
         environment["WORKER_POOLS"] = json.dumps(list(pools))

@@ -66,9 +66,7 @@ class FinishedJob:
         return self.queue
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            _camel(item.name): getattr(self, item.name) for item in fields(self) if item.repr
-        }
+        return {_camel(item.name): getattr(self, item.name) for item in fields(self) if item.repr}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,14 +272,31 @@ class Gap(Event):
     count: int | None = None
 
 
-EVENTS: Mapping[str, type[Event]] = {
-    record.name: record
-    for record in (
-        Started, WorkerReady, WorkerActive, WorkerCompleted, WorkerFailed, WorkerError,
-        WorkerStalled, WorkerRecycled, WorkerClosed, MemoryLeakSuspected, HighMemoryUsage, HealthUpdate, ShuttingDown, Shutdown, ForceShutdown,
-        PageCommitted, JobWaiting, JobProgress, JobRetried, JobCancelled, JobRejected, Gap,
-    )
-}  # fmt: skip
+_RECORDS: tuple[type[Event], ...] = (
+    Started,
+    WorkerReady,
+    WorkerActive,
+    WorkerCompleted,
+    WorkerFailed,
+    WorkerError,
+    WorkerStalled,
+    WorkerRecycled,
+    WorkerClosed,
+    MemoryLeakSuspected,
+    HighMemoryUsage,
+    HealthUpdate,
+    ShuttingDown,
+    ForceShutdown,
+    Shutdown,
+    PageCommitted,
+    JobWaiting,
+    JobProgress,
+    JobRetried,
+    JobCancelled,
+    JobRejected,
+    Gap,
+)
+EVENTS: Mapping[str, type[Event]] = {record.name: record for record in _RECORDS}
 
 _KEYS = {"at_ms": "at"}
 

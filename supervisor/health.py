@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from supervisor.children import Slot, SlotState
+from redis.exceptions import RedisError
+
+from scraper.jobs import JobQueue, JobsError
+from supervisor.children import Children, Slot, SlotState
 from supervisor.memory import MemoryUsage
-from supervisor.queue_health import QueueHealth
+from supervisor.queue_health import QueueHealth, read_health
+
+REDIS_ANSWERS_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +102,45 @@ def fleet_problems(slots: Iterable[Slot], is_draining: bool) -> list[str]:
         detail = f": the last one {', '.join(sorted(exits))}" if exits else ""
         problems.append(f"no worker is running{detail}")
     return problems
+
+
+async def read_status(
+    children: Children,
+    queue: JobQueue,
+    *,
+    now_s: float,
+    started_s: float,
+    is_draining: bool,
+    usage: MemoryUsage | None,
+) -> HealthStatus:
+    """Ask Redis, look at the slots. Never raises for a server that is away."""
+    problems = fleet_problems(children.slots, is_draining)
+    seen: QueueHealth | None = None
+    try:
+        async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+            seen = await read_health(queue)
+        problems += seen.problems
+    except (JobsError, RedisError, TimeoutError) as error:
+        problems.append(str(error) or "Redis does not answer in time")
+    wanted = children.wanted
+    return HealthStatus(
+        healthy=not problems,
+        problems=tuple(problems),
+        supervisor=children.supervisor,
+        total_workers=len(wanted),
+        active_workers=sum(slot.state is SlotState.RUNNING for slot in wanted),
+        redis_connected=seen is not None,
+        uptime=now_s - started_s,
+        workers=worker_statuses(children.slots, now_s, usage),
+        memory_usage=usage,
+        queue=seen,
+    )
+
+
+def stopped_status() -> HealthStatus:
+    """The record of a service that does not run."""
+    return HealthStatus(
+        healthy=False, problems=("the service is not running",), supervisor="", total_workers=0,
+        active_workers=0, redis_connected=False, uptime=0.0, workers=(), memory_usage=None,
+        queue=None,
+    )  # fmt: skip

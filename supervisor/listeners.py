@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, Literal
 
 import structlog
 
+from scraper.jobs.suggest import did_you_mean
 from supervisor.events import EVENTS, Event, Gap
-from supervisor.suggest import nearest
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +26,7 @@ class UnknownEventError(ValueError):
     """There is no event of that name."""
 
     def __init__(self, name: str) -> None:
-        near = nearest(name, EVENTS)
-        hint = f"did you mean {near!r}?" if near else f"the events are {', '.join(EVENTS)}"
+        hint = did_you_mean(name, EVENTS, "the events are")
         super().__init__(f"there is no event {name!r}; {hint}")
 
 
@@ -66,9 +65,9 @@ class Subscription:
             if len(self._backlog) >= LONGEST_BACKLOG:
                 self._has_room.clear()
 
-    async def finish(self) -> None:
-        """Wait until it has handled what it was given."""
-        while self._pump is not None:
+    async def finish(self, without: Container[object]) -> None:
+        """Wait until it has handled what it was given, unless its task is among `without`."""
+        while self._pump is not None and self._pump not in without:
             await asyncio.wait({self._pump})
 
     def cancel(self) -> None:
@@ -158,13 +157,16 @@ class Listeners:
         for subscription in list(self._subscriptions.get(name, ())):
             await subscription.wait_for_room()
 
-    async def finish(self, deadline_s: float) -> None:
-        """Let async listeners handle what they were given; those that need longer are ended."""
+    async def finish(self, deadline_s: float, without: Container[object] = ()) -> None:
+        """Let async listeners handle what they were given; those that need longer are ended.
+
+        Tasks in `without` are not waited for: they wait for the caller.
+        """
         pending = [item for items in self._subscriptions.values() for item in items]
         try:
             async with asyncio.timeout(deadline_s):
                 for subscription in pending:
-                    await subscription.finish()
+                    await subscription.finish(without)
         except TimeoutError:
             log.warning("listeners did not end in time")
             for subscription in pending:

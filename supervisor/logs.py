@@ -34,9 +34,7 @@ def configure_logs(log_level: str = "info", stream: TextIO | None = None) -> Non
         finish += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_SHARED, stamp], processors=finish
-        )
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*_SHARED, stamp], processors=finish)
     )
     level = logging.getLevelNamesMapping()[log_level.upper()]
     root = logging.getLogger()

@@ -45,6 +45,7 @@ class FleetLoop:
         children: Children,
         launcher: WorkerLauncher,
         registry: WorkerRegistry,
+        *,
         policy: RestartPolicy,
         publish: Callable[[Event], object],
         drain_timeout_s: float,
@@ -77,11 +78,13 @@ class FleetLoop:
         self.is_shutting_down = True
         self.resize(0)
 
-    def force(self, reason: str) -> None:
-        """Kill all workers now; their leases go back all the same."""
+    def force(self, reason: str = "") -> None:
+        """Kill all workers now; their leases go back all the same. `reason` is for the event, ""
+        for none."""
         for slot in self.children.alive:
             self.children.stopping(slot, StopReason.SHUTDOWN, self._clock())
-        self._announce_force(reason)
+        if reason:
+            self._announce_force(reason)
         self._wake()
 
     async def restart(self, worker_id: str) -> None:

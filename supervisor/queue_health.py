@@ -72,5 +72,5 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         rejected=counts.rejected,
         is_paused=counts.is_paused,
         redis_latency_ms=latency_ms,
-        redis=f"{facts.engine} {facts.version}",
+        redis=f"{facts.engine} {'.'.join(map(str, facts.version))}, durability {facts.durability}",
     )

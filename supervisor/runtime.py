@@ -13,7 +13,6 @@ from redis.exceptions import RedisError
 from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
 from scraper.jobs.connection import ServerFacts, check_server
 from scraper.jobs.doors import DoorWatcher
-from scraper.presets import preset_names
 from supervisor.children import Children
 from supervisor.duties import Duties
 from supervisor.environment import worker_environment
@@ -58,9 +57,13 @@ class Runtime:
         self.registry = WorkerRegistry(queue)
         self.children = Children(name.text)
         self.fleet = FleetLoop(
-            self.children, launcher, self.registry, RestartPolicy(limits), listeners.publish,
-            queue.config.drain_timeout_s,
-        )  # fmt: skip
+            self.children,
+            launcher,
+            self.registry,
+            policy=RestartPolicy(limits),
+            publish=listeners.publish,
+            drain_timeout_s=queue.config.drain_timeout_s,
+        )
         self.feed = EventFeed(queue, listeners, name.owns)
         self._undo = AsyncExitStack()
 
@@ -79,7 +82,7 @@ class Runtime:
         Raises JobsError: RedisUnreachableError, EmbeddedUnavailableError, UnfitServerError, ...
         """
         async with AsyncExitStack() as undo:
-            queue = await open_queue(config, presets=preset_names(), client_name="supervisor")
+            queue = await open_queue(config, client_name="supervisor")
             undo.push_async_callback(queue.shutdown)
             facts = await check_server(queue.redis)
             if not facts.is_fit:

@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self
 
 import structlog
 
-from scraper.jobs import Config, JobsError, OpenedQueue, load_config
+from scraper.jobs import Config, JobsError, OpenedQueue
 from scraper.jobs.connection import safe_url
-from supervisor.children import SlotState, UnknownWorkerError
-from supervisor.events import (
-    Event,
-    HealthUpdate,
-    HighMemoryUsage,
-    Shutdown,
-    ShuttingDown,
-    Started,
-    make_event,
-)
-from supervisor.health import HealthStatus, read_status
+from supervisor.children import SlotState
+from supervisor.environment import service_config
+from supervisor.events import EVENTS, Event, Shutdown, ShuttingDown, Started, make_event
+from supervisor.health import HealthStatus, read_status, stopped_status
 from supervisor.listeners import Listener, Listeners, Scope, UnknownEventError
 from supervisor.logs import route_to_logging
 from supervisor.memory import MemoryUsage, read_usage
+from supervisor.monitor import HealthMonitor
 from supervisor.policy import RestartLimits
-from supervisor.runtime import Runtime, UnfitServerError
-from supervisor.signals import SignalInbox
+from supervisor.runtime import Runtime
+from supervisor.serving import serve
 from supervisor.sizing import auto_worker_count
-
-__all__ = [
-    "ScraperWorkerService", "ServiceNotRunningError", "UnfitServerError", "UnknownEventError",
-    "UnknownWorkerError", "WorkerStartError", "start_worker_service",
-]  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S = 30.0
 LISTENERS_END_WITHIN_S = 5.0
-EXIT_FAILED, EXIT_INTERRUPTED = 2, 130
-# Arguments that are named as in other services, and the settings that they are.
-_ALIASES = {"concurrency": "worker_concurrency", "max_job_duration": "max_job_duration_ms"}
-
-L = TypeVar("L", bound=Listener)
 
 
 class ServiceNotRunningError(JobsError):
@@ -57,5 +40,300 @@ class ServiceNotRunningError(JobsError):
 class WorkerStartError(JobsError):
     """The workers cannot start, and trying again would not help."""
 
-    def __init__(self, worker_id: str, reason: str) -> None:
-        super().__init__(f"{worker_id} {reason}")
+
+class ScraperWorkerService:
+    """Workers of one queue on this machine, for any asyncio program.
+
+    Listeners may be plain or async functions of one event record (`supervisor.events`). All
+    methods are for the event loop that `start` was called in.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        worker_count: int | Literal["auto"] | str | None = None,
+        concurrency: int | None = None,
+        queue_name: str | None = None,
+        enable_health_monitoring: bool | None = None,
+        memory_threshold: float | None = None,
+        max_job_duration: int | None = None,
+        redis_url: str | None = None,
+        data_dir: Path | str | None = None,
+        log_level: str | None = None,
+        pools: Sequence[str] | None = None,
+        watch_doors: bool = True,
+        worker_log: Path | None = None,
+        restart_limits: RestartLimits | None = None,
+        **settings: Any,
+    ) -> None:
+        """`config` None: the environment's settings. The other arguments win over it; `settings`
+        are fields of `Config` by name. `max_job_duration` in ms.
+
+        `pools`: which jobs the workers take (`@<job id>`: that one alone), None for all.
+        `watch_doors` False: raw pushes are left to other supervisors. `worker_log`: a file for
+        the workers' output, None for our standard error.
+        Raises ConfigError.
+        """
+        arguments = {
+            "worker_count": worker_count,
+            "concurrency": concurrency,
+            "queue_name": queue_name,
+            "enable_health_monitoring": enable_health_monitoring,
+            "memory_threshold": memory_threshold,
+            "max_job_duration": max_job_duration,
+            "redis_url": redis_url,
+            "data_dir": data_dir,
+            "log_level": log_level,
+        }
+        self.config = service_config(config, {**arguments, **settings})
+        self._pools = pools
+        self._watch_doors = watch_doors
+        self._worker_log = worker_log
+        self._restart_limits = restart_limits
+        self._listeners = Listeners()
+        self._runtime: Runtime | None = None
+        self._started_s = 0.0
+        self._start_lock = asyncio.Lock()
+        self._stopping: asyncio.Task[None] | None = None
+        self._stop_callers: set[asyncio.Task[Any] | None] = set()
+
+    # -- listening ------------------------------------------------------------------------
+
+    def on(self, name: str, listener: Listener, *, scope: Scope = "service") -> None:
+        """Call `listener` at every such event of this service's workers, or, with
+        `scope="queue"`, of all workers of the queue. Raises UnknownEventError."""
+        self._listeners.add(name, listener, scope)
+
+    def once(self, name: str, listener: Listener, *, scope: Scope = "service") -> None:
+        """The same for the next such event only."""
+        self._listeners.add(name, listener, scope, is_once=True)
+
+    def off(self, name: str, listener: Listener | None = None) -> None:
+        """Forget a listener, or all of that name."""
+        self._listeners.remove(name, listener)
+
+    def emit(
+        self, name: str, event: Event | Mapping[str, Any] | None = None, **detail: Any
+    ) -> bool:
+        """Give the listeners an event of your own making; it changes no state, and no health.
+
+        `event`: a record, or its fields in either spelling. Returns whether anybody listened.
+        Raises UnknownEventError, TypeError for fields that the event has not.
+        """
+        if name not in EVENTS:
+            raise UnknownEventError(name)
+        if not isinstance(event, Event):
+            event = make_event(name, {**(event or {}), **detail})
+        return self._listeners.publish(event)
+
+    # -- life -----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the workers; returns when the first one asks for work (or after 30 s, with a
+        warning). Does nothing when the service runs.
+
+        Raises RedisUnreachableError, EmbeddedUnavailableError, UnfitServerError, and
+        WorkerStartError when the workers refuse their configuration.
+        """
+        async with self._start_lock:
+            if self._runtime is not None:
+                return
+            route_to_logging()
+            runtime = await Runtime.open(
+                self.config, self._listeners, pools=self._pools, limits=self._restart_limits,
+                worker_log=self._worker_log,
+            )  # fmt: skip
+            self._runtime, self._started_s = runtime, time.monotonic()
+            try:
+                runtime.begin(self._count(self.config.worker_count), watch_doors=self._watch_doors)
+                await self._until_ready(runtime)
+            except BaseException:
+                await self._abandon(runtime)
+                raise
+            if not runtime.fleet.is_shutting_down:
+                self._is_up(runtime)
+
+    async def stop(self, *, signal_name: str = "") -> None:
+        """Drain and end: pages in flight are finished within `drain_timeout_s`, the rest goes
+        back, no attempt charged. Does nothing when the service does not run."""
+        if self._runtime is None:
+            return
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(self._runtime, signal_name))
+        self._stop_callers.add(asyncio.current_task())
+        await asyncio.shield(self._stopping)
+
+    def force_stop(self, reason: str = "asked to") -> None:
+        """Kill the workers now; their leases go back all the same. `stop` ends soon then."""
+        if self._runtime is not None:
+            self._runtime.fleet.shut_down()
+            self._runtime.fleet.force(reason)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def run_until_signal(self) -> int:
+        """Start, serve until SIGTERM or SIGINT, drain; the exit code for the process: 0 after
+        SIGTERM, 130 after SIGINT, 2 when no worker can start. Raises what `start` raises."""
+        return await serve(self)
+
+    async def until_over(self) -> str:
+        """Wait until the service stops ("") or none of its workers can start any more (why)."""
+        runtime = self._running
+        await runtime.fleet.until(
+            lambda: runtime.fleet.is_shutting_down or bool(runtime.children.hopeless)
+        )
+        return runtime.children.hopeless
+
+    # -- the fleet ------------------------------------------------------------------------
+
+    async def scale(self, count: int | Literal["auto"]) -> None:
+        """Have `count` workers from now on. New ones start at once; those too many drain in the
+        background, the last ones first."""
+        if count != "auto" and not 1 <= count <= 1000:
+            raise ValueError(f"workers are from 1 to 1000, or auto, not {count!r}")
+        self._running.fleet.resize(self._count(count))
+
+    async def restart_worker(self, worker_id: str) -> None:
+        """Drain a worker (`worker-1`, or its whole id) and start it anew; returns when the new
+        one asks for work. Raises UnknownWorkerError."""
+        await self._running.fleet.restart(worker_id)
+
+    async def restart_all(self) -> None:
+        """Restart the workers one after another."""
+        for slot in self._running.children.wanted:
+            if slot.is_wanted:
+                await self._running.fleet.restart(slot.name)
+
+    # -- looking --------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """From within `start` to the end of `stop`."""
+        return self._runtime is not None
+
+    @property
+    def name(self) -> str:
+        """This supervisor's name: its workers are `<name>/worker-1`, ..."""
+        return self._running.name.text
+
+    @property
+    def queue(self) -> OpenedQueue:
+        """The queue that it works on, open while the service runs."""
+        return self._running.queue
+
+    async def get_health_status(self) -> HealthStatus:
+        """How it is now; asks Redis, and says so when that gives no answer."""
+        runtime = self._runtime
+        if runtime is None:
+            return stopped_status()
+        is_monitored = self.config.enable_health_monitoring
+        return await read_status(
+            runtime.children,
+            runtime.queue,
+            now_s=time.monotonic(),
+            started_s=self._started_s,
+            is_draining=runtime.fleet.is_shutting_down,
+            usage=await asyncio.to_thread(self.get_memory_usage) if is_monitored else None,
+        )
+
+    def get_memory_usage(self) -> MemoryUsage:
+        """Memory of this process and its workers against what is allowed: that of the container
+        or machine, or `worker_memory_limit_bytes` for each worker where that is less."""
+        if self._runtime is None:
+            return read_usage([])
+        children = self._runtime.children
+        pids = [(slot.name, slot.pid) for slot in children.alive if slot.pid is not None]
+        count = max(1, len(children.wanted))
+        return read_usage(pids, count * self.config.worker_memory_limit_bytes)
+
+    # -- inside ---------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Runtime:
+        if self._runtime is None:
+            raise ServiceNotRunningError
+        return self._runtime
+
+    @staticmethod
+    def _count(wanted: int | str) -> int:
+        return auto_worker_count() if wanted == "auto" else int(wanted)
+
+    async def _until_ready(self, runtime: Runtime) -> None:
+        children, fleet = runtime.children, runtime.fleet
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await fleet.until(
+                    lambda: (
+                        fleet.is_shutting_down
+                        or bool(children.in_state(SlotState.RUNNING))
+                        or any(slot.failure for slot in children.slots)
+                    )
+                )
+        except TimeoutError:
+            log.warning("no worker is ready yet", after_s=READY_WITHIN_S)
+        for slot in children.slots:
+            if slot.failure:
+                raise WorkerStartError(f"{slot.name} {slot.failure}")
+
+    def _is_up(self, runtime: Runtime) -> None:
+        if self.config.enable_health_monitoring:
+            monitor = HealthMonitor(
+                self.get_health_status, self._listeners.publish,
+                interval_s=self.config.health_interval_s,
+                memory_threshold=self.config.memory_threshold,
+            )  # fmt: skip
+            runtime.duties.start("health", monitor.run)
+        workers = len(runtime.children.wanted)
+        log.info(
+            "service started", supervisor=runtime.name.text, queue=runtime.queue.name,
+            workers=workers, redis=safe_url(runtime.queue.url),
+        )  # fmt: skip
+        embedded = runtime.queue.embedded
+        if embedded is not None and self._watch_doors:
+            push = f"{embedded.redis_cli_hint} lpush {runtime.queue.name} https://example.com/"
+            log.info("jobs can be pushed", command=push)
+        self._listeners.publish(Started(worker_count=workers))
+
+    async def _stop(self, runtime: Runtime, signal_name: str) -> None:
+        log.info("shutting down", signal=signal_name or None, workers=len(runtime.children.alive))
+        self._listeners.publish(ShuttingDown(signal=signal_name))
+        try:
+            await runtime.drain()
+            await runtime.catch_up()
+            self._listeners.publish(Shutdown())
+            await self._listeners.finish(LISTENERS_END_WITHIN_S, self._stop_callers)
+        finally:
+            self._runtime = self._stopping = None
+            self._stop_callers = set()
+            await runtime.close()
+            log.info("service ended")
+
+    async def _abandon(self, runtime: Runtime) -> None:
+        """Undo a start that failed."""
+        runtime.fleet.shut_down()
+        runtime.fleet.force()
+        try:
+            await runtime.drain()
+        finally:
+            self._runtime = None
+            await runtime.close()
+
+
+async def start_worker_service(
+    config: Config | None = None, **arguments: Any
+) -> ScraperWorkerService:
+    """A started service; the arguments are those of ScraperWorkerService."""
+    service = ScraperWorkerService(config, **arguments)
+    await service.start()
+    return service

@@ -21,7 +21,7 @@ class Stopwatch:
     """Counts records from `start` on; `write_report` ends it."""
 
     def __init__(self) -> None:
-        self._count = TallyCount()
+        self._count = TallyCount(is_crawl=os.environ["BENCH_MODE"] == "full-crawl")
         self.start()
 
     def start(self) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import ada_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -83,13 +82,6 @@ class JobHandle:
 def new_job_id() -> str:
     """A short id that sorts by time and is never given twice."""
     return f"{int(time.time() * 1000):x}-{secrets.token_hex(5)}"
-
-
-def plain_url(url: str) -> str:
-    """A job's URL as the frontier names it: in the WHATWG form, without a fragment."""
-    parsed = ada_url.URL(url)
-    parsed.hash = ""
-    return str(parsed.href).partition("#")[0]
 
 
 class JobQueue:
@@ -187,7 +179,7 @@ class JobQueue:
             pool=f"@{job_id}" if bound else spec.type,
             customer_id=spec.customer_id,
             priority=spec.priority,
-            start_url=plain_url(spec.url),
+            start_url=spec.url,
             max_pages=spec.max_pages or 1,
             max_duration_ms=spec.max_duration or config.max_job_duration_ms,
             attempts=spec.attempts,

@@ -58,6 +58,9 @@ def _fault_of(detail: ErrorDetails, known: Mapping[str, Sequence[str]]) -> Fault
         return Fault(field, "is missing", _MISSING.get(field, "give it"))
     if detail["type"] in ("extra_forbidden", "invalid_key"):
         return _unknown(path, known)
+    if detail["type"] == "string_unicode":
+        problem = "has half a character (a lone surrogate) in it"
+        return Fault(field, problem if field else f"the job {problem}", "give valid text")
     hints = {
         "bool_type": "give true or false, without quotes",
         "string_type": "give a text in quotes",

@@ -23,14 +23,14 @@ WebhookEvent = Literal[
 WEBHOOK_EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
 
 
-def _text_like(pattern: str, hint: str) -> Callable[[object], str]:
+def _text_like(pattern: str, hint: str, *, is_secret: bool = False) -> Callable[[object], str]:
     """A check that a value is a text that `pattern` matches as a whole."""
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
         if isinstance(value, str) and compiled.fullmatch(value):
             return value
-        raise fault_error(f"is {shown(value)}", hint)
+        raise fault_error("cannot be used" if is_secret else f"is {shown(value)}", hint)
 
     return check
 
@@ -94,5 +94,8 @@ PresetName = Annotated[
     str, BeforeValidator(_text_like(r"[A-Za-z0-9_-]{1,64}", "give the name of a preset"))
 ]
 Secret = Annotated[
-    str, BeforeValidator(_text_like(r"[!-~]{1,256}", "give 1 to 256 visible ASCII characters"))
+    str,
+    BeforeValidator(
+        _text_like(r"[!-~]{1,256}", "give 1 to 256 visible ASCII characters", is_secret=True)
+    ),
 ]

@@ -20,7 +20,7 @@ _AUTHORITY = re.compile(r"[^/?#\\]*")
 _LOOKS_LIKE_HOST = re.compile(r"(?:[\w-]+\.)+\w{2,}(?:[:/?#]|$)|localhost\b")
 _PARSED = re.compile(
     r"(?P<scheme>https?://)(?P<host>\[[0-9a-f:]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)\.?"
-    r"(?P<port>:[1-9][0-9]*)?(?P<target>/[^#]*?)\??(?:#.*)?",
+    r"(?P<port>:[1-9][0-9]*)?(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?",
     re.DOTALL,
 )
 _PORT = re.compile(r":([^:\]]*)$")
@@ -42,7 +42,8 @@ def check_job_url(value: object) -> str:
     match = _PARSED.fullmatch(parsed)
     if match is None or len(match["host"]) > _MAX_HOST_CHARS:
         raise _host_fault(authority)
-    target = match["target"].translate(_ESCAPED)
+    target = f"{match['path']}?{match['query']}" if match["query"] else match["path"]
+    target = target.translate(_ESCAPED)
     written = f"{match['scheme']}{match['host']}{match['port'] or ''}{target}"
     if len(written) > MAX_URL_CHARS:
         problem = f"is too long once it is escaped ({len(written):,} characters)"

@@ -106,6 +106,8 @@ class JobSpec(_Model):
         """The job that `to_json` stored. Raises UnreadableJobError."""
         try:
             fields = orjson.loads(text)
+            if not isinstance(fields, dict):
+                raise UnreadableJobError("is no JSON object")
             version = fields.pop("v", None)
             if version != _STORED_VERSION:
                 raise UnreadableJobError(f"has version {version}, this one reads {_STORED_VERSION}")
@@ -113,8 +115,8 @@ class JobSpec(_Model):
         except ValidationError as error:
             faults = "; ".join(map(str, faults_of(error, FIELDS)))
             raise UnreadableJobError(f"does not fit ({faults})") from error
-        except (ValueError, AttributeError) as error:
-            raise UnreadableJobError("is no JSON object") from error
+        except orjson.JSONDecodeError as error:
+            raise UnreadableJobError("is no JSON") from error
 
 
 def _names(model: type[BaseModel]) -> tuple[str, ...]:

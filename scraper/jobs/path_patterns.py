@@ -7,6 +7,7 @@ field have a budget, and one field takes at most some tens of milliseconds to ch
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import cast
 
 import re2
@@ -82,6 +83,8 @@ def _expression_cost(pattern: str, expression: str) -> int:
         raise fault_error(problem, _reason(error, expression)) from None
 
 
+# Many jobs have the same patterns.
+@lru_cache(maxsize=1_024)
 def _program_size(expression: str) -> int:
     options = re2.Options()
     options.never_capture = True

@@ -9,7 +9,9 @@ import time
 import tracemalloc
 
 import pytest
-from network_site import (
+from scrapy import Request
+
+from tests.support.network_site import (
     MIB,
     Answer,
     Site,
@@ -22,7 +24,6 @@ from network_site import (
     run,
     running,
 )
-from scrapy import Request
 
 # Connections
 

@@ -6,10 +6,20 @@ import gzip
 from typing import Any
 
 import pytest
-from network_site import DEADLINE_S, Site, code_of, fetch_once, handling, page, run, running
 from scrapy import Request, signals
 from scrapy.exceptions import StopDownload
 from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse, XmlResponse
+
+from tests.support.network_site import (
+    DEADLINE_S,
+    Site,
+    code_of,
+    fetch_once,
+    handling,
+    page,
+    run,
+    running,
+)
 
 # What arrives
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pydispatch import dispatcher
 from scrapy import Spider, signals
@@ -44,12 +46,14 @@ def test_receiver_of_anything_is_seen(
 ) -> None:
     sender = dispatcher.Any if is_any_sender else crawler
     signal = dispatcher.Any if is_any_signal else signals.spider_idle
-    dispatcher.connect(receive, signal, sender)
+    connect: Callable[..., None] = dispatcher.connect
+    disconnect: Callable[..., None] = dispatcher.disconnect
+    connect(receive, signal, sender)
     try:
         assert has_receivers(crawler, signals.spider_idle)
         assert QuickSignals(crawler).send_catch_log(signals.spider_idle) == [(receive, "received")]
     finally:
-        dispatcher.disconnect(receive, signal, sender)
+        disconnect(receive, signal, sender)
 
 
 def test_receiver_that_is_gone_does_not_count(crawler: Crawler) -> None:

@@ -1,0 +1,44 @@
+"""scrapy-redis with its own scheduler and the smallest changes that make it run on Scrapy 2.19."""
+
+import os
+import time
+from typing import Any
+
+from scrapy.exceptions import DontCloseSpider
+from scrapy_redis.spiders import RedisSpider
+
+from benchmarks.workers.spiders import IS_FULL, PAGES, DocumentedSpider
+
+SETTINGS = {
+    "SCHEDULER": "scrapy_redis.scheduler.Scheduler",
+    "DUPEFILTER_CLASS": "scrapy_redis.dupefilter.RFPDupeFilter",
+    "REDIS_URL": os.environ["BENCH_REDIS_URL"],
+    "SCHEDULER_PERSIST": True,
+}
+
+
+class RedisDocumentedSpider(RedisSpider, DocumentedSpider):
+    """The documented spider on scrapy-redis: start URLs from its list, frontier in Redis."""
+
+    name = "documented"
+    redis_key = "documented:start_urls"
+    start_urls: list[str] = []
+    # It pops this many start URLs whenever it is idle; its own default is CONCURRENT_REQUESTS.
+    redis_batch_size = 16
+
+    def spider_idle(self) -> None:
+        """Close when all is done, in place of a wait for MAX_IDLE_TIME_BEFORE_CLOSE."""
+        if self.stopwatch.pages >= PAGES:
+            return
+        if self.stopwatch.pages and not self.count_size(self.redis_key) and self.is_crawl():
+            return
+        self.schedule_next_requests()
+        raise DontCloseSpider
+
+    def is_crawl(self) -> bool:
+        return os.environ["BENCH_MODE"] == "full-crawl"
+
+    def count(self, item: Any) -> None:
+        super().count(item)
+        if os.environ["BENCH_MODE"] == "latency":
+            self.server.rpush("results", f"{time.time()}")

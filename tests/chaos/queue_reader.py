@@ -1,0 +1,71 @@
+"""Reads a queue's keys and pushes to its door, as an operator would with redis-cli."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+
+COUNTS = ("known", "queued", "delayed", "leased", "done", "failed", "skipped", "left")
+
+
+class QueueReader:
+    """One queue, read past our own client: a fault there cannot hide itself."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.redis = redis.Redis.from_url(url)
+        self.name = name
+        self.prefix = f"{{{name}}}:"
+
+    def close(self) -> None:
+        self.redis.close()
+
+    def push(self, *payloads: str | bytes | dict[str, Any]) -> None:
+        """What `redis-cli lpush <queue>` does."""
+        texts = [json.dumps(p) if isinstance(p, dict) else p for p in payloads]
+        self.redis.lpush(self.name, *texts)
+
+    def fields(self, job_id: str, *names: str) -> list[str | None]:
+        raw = self.redis.hmget(f"{self.prefix}job:{job_id}", list(names))
+        return [None if value is None else value.decode() for value in raw]
+
+    def state(self, job_id: str) -> str | None:
+        return self.fields(job_id, "state")[0]
+
+    def has_ended(self, job_id: str) -> bool:
+        return self.state(job_id) in ("completed", "failed", "cancelled")
+
+    def counts(self, job_id: str) -> dict[str, int]:
+        values = self.fields(job_id, *COUNTS)
+        return {name: int(value or 0) for name, value in zip(COUNTS, values, strict=True)}
+
+    def done(self, job_id: str) -> int:
+        return int(self.fields(job_id, "done")[0] or 0)
+
+    def recorded(self, job_id: str) -> list[str]:
+        raw = self.redis.lrange(f"{self.prefix}job:{job_id}:recorded", 0, -1)
+        return [url.decode() for url in raw]
+
+    def errors(self, job_id: str) -> dict[str, dict[str, Any]]:
+        """URL -> its last error."""
+        raw = self.redis.lrange(f"{self.prefix}job:{job_id}:errors", 0, -1)
+        return {error["url"]: error for error in map(json.loads, raw)}
+
+    def jobs(self, state: str) -> list[str]:
+        return [job.decode() for job in self.redis.zrange(f"{self.prefix}jobs:{state}", 0, -1)]
+
+    def rejected(self) -> int:
+        return int(self.redis.llen(f"{self.prefix}rejected"))
+
+    def assert_conserved(self, job_id: str) -> None:
+        """known = queued + delayed + leased + done + failed + skipped + left."""
+        counts = self.counts(job_id)
+        assert counts["known"] == sum(v for name, v in counts.items() if name != "known"), counts
+
+    def assert_exactly_once(self, job_id: str) -> None:
+        """No URL is recorded twice, and each record is there."""
+        recorded = self.recorded(job_id)
+        assert len(recorded) == len(set(recorded))
+        assert len(recorded) == self.redis.llen(f"{self.prefix}job:{job_id}:records")
+        assert len(recorded) == self.done(job_id)

@@ -1,0 +1,228 @@
+"""Reads all of one queue out of a server at one instant, for tests to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import redis
+
+from scraper.jobs.keys import Keys
+
+# One script, so that no other client comes in between.
+_READ_ALL = """
+local commands = {string = {'GET'}, hash = {'HGETALL'}, list = {'LRANGE', 0, -1},
+  set = {'SMEMBERS'}, zset = {'ZRANGE', 0, -1, 'WITHSCORES'}, stream = {'XLEN'}}
+local all = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local command = commands[kind]
+  all[#all + 1] = {key, kind, redis.call('PTTL', key),
+                   redis.call(command[1], key, unpack(command, 2))}
+end
+return all
+"""
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value
+
+
+def _shaped(kind: str, value: Any) -> Any:
+    if kind == "hash":
+        texts = [_text(item) for item in value]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+    if kind == "zset":
+        texts = [_text(item) for item in value]
+        return {k: float(v) for k, v in zip(texts[::2], texts[1::2], strict=True)}
+    if kind == "set":
+        return {_text(item) for item in value}
+    if kind == "list":
+        return [_text(item) for item in value]
+    return _text(value)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """One key of the server. `value` is a dict, list, set, text, or a stream's length."""
+
+    type: str
+    ttl_ms: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """A page as packed in `job:<id>:pages`."""
+
+    state: str
+    depth: int
+    parent: int
+    attempts: int
+    note: str
+
+    @classmethod
+    def unpack(cls, packed: str) -> StoredPage:
+        state, depth, parent, attempts, *note = packed.split(" ", 4)
+        return cls(state, int(depth), int(parent), int(attempts), note[0] if note else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLease:
+    """An entry of `leases:<worker>`."""
+
+    worker: str
+    token: str
+    job: str
+    host: str
+    start_at_ms: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job with its parts."""
+
+    id: str
+    fields: dict[str, str]
+    pages: dict[str, StoredPage]
+    lanes: dict[str, list[str]]
+    hosts: set[str]
+    holders: dict[str, int]
+    records: list[str]
+    recorded: list[str]
+
+    def number(self, name: str) -> int:
+        return int(float(self.fields.get(name, 0)))
+
+    @property
+    def state(self) -> str:
+        return self.fields["state"]
+
+    @property
+    def max_pages(self) -> int:
+        return self.number("max_pages")
+
+    def count(self, letters: str) -> int:
+        """Pages in one of these states, by their letters."""
+        return sum(page.state in letters for page in self.pages.values())
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All keys of the server; those of the queue without their prefix in `own`."""
+
+    keys: Keys
+    all: dict[str, StoredKey]
+    own: dict[str, StoredKey] = field(default_factory=dict)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of one of the queue's keys."""
+        stored = self.own.get(name)
+        return default if stored is None else stored.value
+
+    @cached_property
+    def jobs(self) -> dict[str, StoredJob]:
+        names = [name for name in self.own if name.startswith("job:") and name.count(":") == 1]
+        return {name[4:]: self._job(name[4:]) for name in names}
+
+    def _job(self, job_id: str) -> StoredJob:
+        base = f"job:{job_id}"
+        pages = self.get(f"{base}:pages", {})
+        holders = self.get(f"{base}:holders", {})
+        return StoredJob(
+            id=job_id,
+            fields=self.get(base),
+            pages={url: StoredPage.unpack(packed) for url, packed in pages.items()},
+            lanes=self._lanes_by_job.get(job_id, {}),
+            hosts=self.get(f"{base}:hosts", set()),
+            holders={worker: int(leases) for worker, leases in holders.items()},
+            records=self.get(f"{base}:records", []),
+            recorded=self.get(f"{base}:recorded", []),
+        )
+
+    @cached_property
+    def _lanes_by_job(self) -> dict[str, dict[str, list[str]]]:
+        lanes: dict[str, dict[str, list[str]]] = {}
+        for name, stored in self.own.items():
+            parts = name.split(":", 3)
+            if len(parts) == 4 and parts[0] == "job" and parts[2] == "lane":
+                lanes.setdefault(parts[1], {})[parts[3]] = stored.value
+        return lanes
+
+    @cached_property
+    def leases(self) -> list[StoredLease]:
+        found = []
+        for name, stored in self.own.items():
+            if not name.startswith("leases:"):
+                continue
+            for token, packed in stored.value.items():
+                job, host, start_at, url = packed.split(" ")
+                found.append(StoredLease(name[7:], token, job, host, int(start_at), url))
+        return found
+
+    def turnstiles(self, kind: str) -> dict[str, set[str]]:
+        """Lane -> the turnstiles (`ready:<pool>` or `parked:<host>`) in which it waits."""
+        where: dict[str, set[str]] = {}
+        for name, stored in self.own.items():
+            parts = name.split("|")
+            if name.startswith(f"{kind}:") and len(parts) == 3:
+                for lane in stored.value:
+                    where.setdefault(lane, set()).add(parts[0])
+        return where
+
+
+class QueueProbe:
+    """Looks into a queue's server with a connection of its own."""
+
+    def __init__(self, url: str, queue: str) -> None:
+        self.keys = Keys(queue)
+        self._redis = redis.Redis.from_url(url)
+
+    def snapshot(self) -> Snapshot:
+        """All keys as they are now."""
+        found: dict[str, StoredKey] = {}
+        rows: Any = self._redis.eval(_READ_ALL, 0)
+        for key, kind, ttl_ms, value in rows:
+            name = _text(kind)
+            found[_text(key)] = StoredKey(name, ttl_ms, _shaped(name, value))
+        prefix = self.keys.prefix
+        own = {key[len(prefix) :]: it for key, it in found.items() if key.startswith(prefix)}
+        return Snapshot(self.keys, found, own)
+
+    def events(self) -> list[dict[str, str]]:
+        """All events in order: t, j, c, at, d."""
+        rows: Any = self._redis.xrange(self.keys.key("events"))
+        return [{_text(k): _text(v) for k, v in fields.items()} for _, fields in rows]
+
+    def pass_time(self, ms: int, *names: str) -> None:
+        """Let everything in these keys be `ms` nearer, as if that time had passed.
+
+        `hosts` stands for the clocks of all hosts.
+        """
+        for name in names:
+            if name == "hosts":
+                for key in self._redis.keys(self.keys.key("host:*")):
+                    self._pass_host_time(key, ms)
+                name = "hosts_due"
+            rows: Any = self._redis.zrange(self.keys.key(name), 0, -1, withscores=True)
+            for member, score in rows:
+                self._redis.zadd(self.keys.key(name), {member: score - ms}, xx=True)
+
+    def _pass_host_time(self, key: bytes, ms: int) -> None:
+        for name in ("next_at", "paused_until"):
+            if self._redis.hexists(key, name):
+                self._redis.hincrbyfloat(key, name, -ms)
+        ttl_ms: Any = self._redis.pttl(key)
+        if ttl_ms > 0:
+            self._redis.pexpire(key, max(1, ttl_ms - ms))
+
+    def flush(self) -> None:
+        """Empty the database."""
+        self._redis.flushdb()
+
+    def close(self) -> None:
+        self._redis.close()
