@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-
 from functools import lru_cache
 from typing import TYPE_CHECKING
 

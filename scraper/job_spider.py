@@ -70,8 +70,9 @@ class JobSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """No start requests: pages come from the frontier."""
-        return
-        yield
+        nothing: tuple[Any, ...] = ()
+        for request in nothing:
+            yield request
 
     def current_work(self) -> PageWork:
         """The page that the running callback handles."""

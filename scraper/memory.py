@@ -7,17 +7,22 @@ import time
 
 import psutil
 
-_EVERY_S = 5.0
-_process = psutil.Process()
-_cached: tuple[float, str] = (-_EVERY_S, "{}")
+EVERY_S = 5.0
 
 
-def memory_json() -> str:
+class MemoryReading:
     """{used, total} in bytes and percentUsed, as JSON; read every 5 s at the most."""
-    global _cached
-    now = time.monotonic()
-    if now - _cached[0] >= _EVERY_S:
-        used, total = _process.memory_info().rss, psutil.virtual_memory().total
-        share = round(100 * used / total, 2)
-        _cached = (now, json.dumps({"used": used, "total": total, "percentUsed": share}))
-    return _cached[1]
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._read_s = -EVERY_S
+        self._text = "{}"
+
+    def __call__(self) -> str:
+        now = time.monotonic()
+        if now - self._read_s >= EVERY_S:
+            used, total = self._process.memory_info().rss, psutil.virtual_memory().total
+            share = round(100 * used / total, 2)
+            self._text = json.dumps({"used": used, "total": total, "percentUsed": share})
+            self._read_s = now
+        return self._text

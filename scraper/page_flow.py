@@ -16,15 +16,18 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
+from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record
 from scraper.jobs.leases import Filtered, LeasedPage
-from scraper.job_run import JobRun
 from scraper.lineage import PageWork, current_work
 from scraper.network.failures import failure_code, failure_text
 from scraper.outcomes import retry_after_s
 from scraper.scope import InvalidUrlError, canonical_url, resolve
 
 logger = logging.getLogger(__name__)
+
+Fetched = Response | Request | Failure
+EngineStep = Callable[[Fetched, Request], "Deferred[None]"]
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 10
@@ -57,11 +60,12 @@ class PageFlow:
         self._on_through = on_through
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
-        engine = crawler.engine
-        self._handle = getattr(engine, "_handle_downloader_output", None)
-        if engine is None or self._handle is None:
+        engine: Any = crawler.engine
+        handle = getattr(engine, "_handle_downloader_output", None)
+        if handle is None:
             raise EngineMismatchError("ExecutionEngine._handle_downloader_output")
-        engine._handle_downloader_output = self._handle_output  # type: ignore[method-assign]
+        self._handle: EngineStep = handle
+        engine._handle_downloader_output = self._handle_output
         crawler.signals.connect(self._on_spider_error, signals.spider_error)
         crawler.signals.connect(self._on_item, signals.item_scraped)
 
@@ -92,11 +96,8 @@ class PageFlow:
 
     # -- the end of a fetch -------------------------------------------------------------------
 
-    def _handle_output(
-        self, result: Response | Request | Failure, request: Request
-    ) -> Deferred[None] | None:
+    def _handle_output(self, result: Fetched, request: Request) -> Deferred[None] | None:
         work = self._works.pop(request, None)
-        assert self._handle is not None
         if work is None:
             return self._handle(result, request)
         if isinstance(result, Request):
@@ -105,9 +106,11 @@ class PageFlow:
         if isinstance(result, Failure):
             self._note_failure(work, result)
             if request.errback is None:
-                return self._end(work, None)
+                self._end(work, None)
+                return None
         elif not self._wants_callback(work, result, request):
-            return self._end(work, result)
+            self._end(work, result)
+            return None
         token = current_work.set(work)
         try:
             deferred = self._handle(result, request)
@@ -169,10 +172,11 @@ class PageFlow:
         self._redirected.append(request)
 
     def _note_failure(self, work: PageWork, failure: Failure) -> None:
-        if isinstance(failure.value, IgnoreRequest):
-            work.skip = ("ignored", failure_text(failure.value))
+        error = failure.value or RuntimeError("the fetch failed without a reason")
+        if isinstance(error, IgnoreRequest):
+            work.skip = ("ignored", failure_text(error))
         else:
-            work.fail(failure_code(failure.value), failure_text(failure.value))
+            work.fail(failure_code(error), failure_text(error))
 
     def _end(self, work: PageWork, response: Response | None) -> None:
         """The page is through, unless a redirect goes on with it."""
@@ -222,7 +226,8 @@ class PageFlow:
     def _on_spider_error(self, failure: Failure, **_: Any) -> None:
         work = current_work.get()
         if work is not None:
-            work.fail("parse_error", failure_text(failure.value))
+            error = failure.value or RuntimeError("the callback failed without a reason")
+            work.fail("parse_error", failure_text(error))
 
     def _on_item(self, item: Any, **_: Any) -> None:
         work = current_work.get()

@@ -13,6 +13,14 @@ from twisted.internet.defer import Deferred
 from scraper.worker import Worker
 
 
+def worker_of(crawler: Crawler) -> Worker | None:
+    """The worker behind a crawler's scheduler, once it has started."""
+    scheduler: object = crawler.engine.scheduler if crawler.engine else None
+    if isinstance(scheduler, LeasedScheduler) and scheduler.worker.is_ready:
+        return scheduler.worker
+    return None
+
+
 class LeasedScheduler(scrapy_redis.scheduler.Scheduler):
     """Takes the place of scrapy-redis's scheduler; each method that the engine calls is ours.
 
@@ -21,8 +29,10 @@ class LeasedScheduler(scrapy_redis.scheduler.Scheduler):
     go back to the frontier.
     """
 
+    worker_class: type[Worker] = Worker
+
     def __init__(self, crawler: Crawler) -> None:
-        self.worker = Worker(crawler)
+        self.worker = self.worker_class(crawler)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:

@@ -35,7 +35,7 @@ ROBOTSTXT_OBEY = False
 COOKIES_ENABLED = True
 ADDONS = {"scraper.network.fast_path.FastPath": 0}
 DOWNLOADER_MIDDLEWARES_BASE = {"scraper.network.middlewares.JobCookiesMiddleware": 700}
-SPIDER_MIDDLEWARES_BASE = {}
+SPIDER_MIDDLEWARES_BASE: dict[str, int] = {}
 EXTENSIONS_BASE = {
     "scrapy.extensions.feedexport.FeedExporter": 0,
     "scraper.extensions.heartbeat.Heartbeat": 0,

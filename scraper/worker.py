@@ -22,7 +22,7 @@ from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork
-from scraper.memory import memory_json
+from scraper.memory import MemoryReading
 from scraper.outcomes import PageOutcomes
 from scraper.page_flow import PageFlow
 
@@ -73,13 +73,8 @@ class Worker:
         spider = self._crawler.spider
         assert isinstance(spider, JobSpider)
         self._spiders[spider.name] = spider
-        pools = list(spider.pools)
         try:
-            self.queue = await open_queue(self.config)
-            if spider.job_arguments:
-                self.job = await self.queue.add_job(spider.job_arguments, bound=True)
-                pools = [f"@{self.job.id}"]
-                log.info("job accepted", job=self.job.id, is_new=self.job.was_new)
+            pools = await self.connect(spider)
         except JobsError as error:
             # Raising here would leave the engine half open: it closes by itself without work.
             self.is_stopping = True
@@ -88,17 +83,30 @@ class Worker:
             if self.queue:
                 await self.queue.shutdown()
             return
-        self.frontier = self.queue.transitions
         self._build(pools)
         self.is_ready = True
         self._spawn(self.keeper.run(), "leasing")
         self._spawn(self.committer.run(), "committing")
-        self._spawn(self._listen(), "listening")
+        if self.queue:
+            self._spawn_listeners(self.queue)
+
+    async def connect(self, spider: JobSpider) -> list[str]:
+        """Open the frontier; which pools to lease from."""
+        self.queue = await open_queue(self.config)
+        self.frontier = self.queue.transitions
+        if not spider.job_arguments:
+            return list(spider.pools)
+        self.job = await self.queue.add_job(spider.job_arguments, bound=True)
+        log.info("job accepted", job=self.job.id, is_new=self.job.was_new)
+        return [f"@{self.job.id}"]
+
+    def _spawn_listeners(self, queue: JobQueue) -> None:
+        self._spawn(self._listen(queue), "listening")
         if self.job:
             self._spawn(self._watch_job(self.job), "job")
         elif "WORKER_ID" not in os.environ:
             # No supervisor that watches the doors for this worker.
-            self._spawn(DoorWatcher(self.queue, self.queue.blocking).run(), "doors")
+            self._spawn(DoorWatcher(queue, queue.blocking).run(), "doors")
 
     def _build(self, pools: list[str]) -> None:
         limits = LeaseLimits(
@@ -108,7 +116,7 @@ class Worker:
         )
         self.keeper = LeaseKeeper(self.frontier, self.instance, pools, limits, self._schedule)
         self.committer = Committer(
-            self.frontier, self.instance, memory_json, self._is_idle, self._on_committed,
+            self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
             self.config.max_commit_bytes,
         )  # fmt: skip
         self.flow = PageFlow(self._crawler, self.spider_of, self._on_through)
@@ -122,7 +130,7 @@ class Worker:
     async def stop(self) -> None:
         """All fetches are through: commit them, hand the rest back, sign off."""
         self.is_stopping = True
-        if self.queue is None or not self.is_ready:
+        if not self.is_ready:
             return
         self.keeper.is_draining = True
         await self.committer.flush()
@@ -131,11 +139,12 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self.frontier.reclaim_worker([self.instance])
-            if self.job and not self.job_has_ended:
+            if self.queue and self.job and not self.job_has_ended:
                 await self.queue.cancel(self.job.id)
         except (RedisError, JobsError) as error:
             log.warning("leases end by themselves: Redis is out of reach", error=str(error))
-        await self.queue.shutdown()
+        if self.queue:
+            await self.queue.shutdown()
 
     async def hand_back(self) -> None:
         """Drain: lease no more, give back what was not begun."""
@@ -211,13 +220,12 @@ class Worker:
 
     # -- background ---------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _listen(self, queue: JobQueue) -> None:
         """Be woken when work comes while this worker is idle."""
-        assert self.queue is not None
-        key = self.queue.transitions.keys.key(f"wake:{self.instance}")
+        key = queue.transitions.keys.key(f"wake:{self.instance}")
         while True:
             try:
-                if await self.queue.blocking.blpop([key], timeout=5):
+                if await queue.blocking.blpop([key], timeout=5):
                     self.keeper.poke()
             except (RedisError, OSError):
                 await asyncio.sleep(JOB_CHECK_S)

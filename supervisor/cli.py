@@ -15,8 +15,8 @@ from scraper.jobs import (
     JobsError,
     RedisUnreachableError,
 )
-from supervisor import cli_act, cli_foreground, cli_look, cli_run
 from scraper.jobs.suggest import nearest
+from supervisor import cli_act, cli_foreground, cli_look, cli_run
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REDIS, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -36,7 +36,8 @@ class SuggestingGroup(click.Group):
 
 
 @click.group(
-    cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=SuggestingGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("--debug", is_flag=True, help="Show the trace of an error.")
 @click.pass_context

@@ -133,9 +133,7 @@ async def _until_signal(work: Awaitable[object]) -> bool:
     return is_done
 
 
-def _summary(
-    view: JobView, result: JobResult, seconds: float, writer: RecordWriter | None
-) -> None:
+def _summary(view: JobView, result: JobResult, seconds: float, writer: RecordWriter | None) -> None:
     crawl_s = max(result.duration / 1000, 0.001)
     pages = view.pages
     err.print(

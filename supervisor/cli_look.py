@@ -147,7 +147,9 @@ def rejected(limit: int, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(found)
         elif found:
-            rows = [(item["at"], item["door"], item["payload"][:60], item["reason"]) for item in found]
+            rows = [
+                (item["at"], item["door"], item["payload"][:60], item["reason"]) for item in found
+            ]
             print_table(("at", "door", "payload", "reason"), rows)
         else:
             err.print("nothing was refused")

@@ -67,7 +67,9 @@ def readable(value: object) -> str:
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Names and values; what is empty is left out."""
-    rows = [(name, readable(value)) for name, value in facts.items() if value not in (None, {}, [], "")]
+    rows = [
+        (name, readable(value)) for name, value in facts.items() if value not in (None, {}, [], "")
+    ]
     print_table(("", ""), [row for row in rows if row[1]])
 
 

@@ -79,9 +79,7 @@ def _no_page(url: str, verdict: str, sentence: str) -> Explanation:
     return Explanation(url, verdict, None, 0, "", None, sentence)
 
 
-async def _explain_page(
-    queue: JobQueue, job: JobView, url: str, page: StoredPage
-) -> Explanation:
+async def _explain_page(queue: JobQueue, job: JobView, url: str, page: StoredPage) -> Explanation:
     place = None
     sentence = f"{url} {STATE_WORDS[page.state]}"
     if page.state is PageState.QUEUED and not job.state.is_final:

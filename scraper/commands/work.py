@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 from scrapy.commands import ScrapyCommand
 
 from scraper.job_spider import JobSpider
-from scraper.jobs.job_types import job_types
-
 from scraper.jobs.config import load_config
+from scraper.jobs.job_types import job_types
 from scraper.logs import quieten_scrapy, route_structlog
 
 quieten_scrapy(load_config().log_level)

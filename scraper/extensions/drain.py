@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from scraper.scheduler import LeasedScheduler
+from scraper.scheduler import worker_of
 from scraper.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -39,9 +39,9 @@ class Drain:
         return extension
 
     def _opened(self) -> None:
-        scheduler = self._crawler.engine.scheduler if self._crawler.engine else None
-        if isinstance(scheduler, LeasedScheduler) and scheduler.worker.is_ready:
-            self._task = asyncio.create_task(self._run(scheduler.worker))
+        worker = worker_of(self._crawler)
+        if worker is not None:
+            self._task = asyncio.create_task(self._run(worker))
 
     def _closed(self) -> None:
         if self._task:

@@ -192,9 +192,7 @@ class JobQueue:
             claim=claim,
         )
 
-    async def add_job(
-        self, job: Mapping[str, Any] | JobSpec, *, bound: bool = False
-    ) -> JobHandle:
+    async def add_job(self, job: Mapping[str, Any] | JobSpec, *, bound: bool = False) -> JobHandle:
         """Accept one job; the same jobId twice is the same job.
 
         Raises InvalidJobError, QueueFullError.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,12 +13,15 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from scraper.jobs.errors import JobsError
-from scraper.jobs.redis_url import RedisUrlError, parse_redis_url
+from scraper.jobs.faults import shown
+from scraper.jobs.redis_url import RedisUrlError, parse_redis_url, safe_url
+from scraper.jobs.suggest import nearest
 
 MIB = 1024 * 1024
 CONTACT_HINT = "set USER_AGENT to name your contact"
@@ -52,7 +55,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     redis_url: str | None = _setting(
-        None, "REDIS_URL", "The server; unset: an embedded one in DATA_DIR."
+        None, "REDIS_URL", "The server; unset: an embedded one in DATA_DIR.", repr=False
     )
     queue_name: str = _setting(
         "scrape-queue", "QUEUE_NAME", "The queue; also the list that takes raw pushes.",
@@ -111,7 +114,8 @@ class Config(BaseModel):
     )
     page_attempts: int = _setting(3, "PAGE_ATTEMPTS", "Fetches of a page in all.", ge=1, le=25)
     page_backoff_ms: int = _setting(
-        1000, "PAGE_BACKOFF", "Wait before a page's second attempt; four times that before the next.",
+        1000, "PAGE_BACKOFF",
+        "Wait before a page's second attempt; four times that before the next.",
         ge=0, le=3_600_000,
     )  # fmt: skip
     lease_ms: int = _setting(
@@ -146,14 +150,27 @@ class Config(BaseModel):
     allow_private_hosts: Names = _setting(
         (), "ALLOW_PRIVATE_HOSTS", "Hosts, host:port or CIDR that may be private; comma-separated."
     )
-    presets_file: Path | None = _setting(
-        None, "PRESETS_FILE", "The user's own presets, TOML."
-    )
+    presets_file: Path | None = _setting(None, "PRESETS_FILE", "The user's own presets, TOML.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "LOG_LEVEL", "debug, info, warning or error."
     )
 
-    @field_validator("log_level", mode="before")
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, value: object, info: ValidationInfo) -> object:
+        """True would pass as the number 1."""
+        is_switch = cls.model_fields[info.field_name or ""].annotation is bool
+        if isinstance(value, bool) and not is_switch:
+            raise ValueError("is a boolean")
+        return value
+
+    @field_validator("data_dir", "presets_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """Workers may have another working directory."""
+        return value and value.expanduser().absolute()
+
+    @field_validator("log_level", "worker_count", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -166,7 +183,7 @@ class Config(BaseModel):
         try:
             parse_redis_url(value)
         except RedisUrlError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(error.problem) from error
         return value
 
     @field_validator("worker_count")
@@ -189,12 +206,13 @@ class Config(BaseModel):
 def env_name(field: str) -> str:
     """The environment variable of a setting."""
     extra = Config.model_fields[field].json_schema_extra
-    assert isinstance(extra, dict)
-    return str(extra["env"])
+    return str(extra["env"]) if isinstance(extra, dict) else field.upper()
 
 
 def load_config(env: Mapping[str, str] | None = None, **overrides: Any) -> Config:
-    """Settings of the environment; `overrides` by field name win, None leaves a setting alone.
+    """Settings of the environment; `overrides` win, None leaves a setting alone.
+
+    An override has the field's name or that of its variable (`max_job_duration`).
 
     An empty variable counts as unset. Raises ConfigError, which names all faults at once.
     """
@@ -203,21 +221,78 @@ def load_config(env: Mapping[str, str] | None = None, **overrides: Any) -> Confi
     for field in Config.model_fields:
         if raw := env.get(env_name(field), "").strip():
             values[field] = raw
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    fields = {env_name(field).lower(): field for field in Config.model_fields}
+    values |= {
+        fields.get(name, name): value for name, value in overrides.items() if value is not None
+    }
     try:
         return Config(**values)
     except ValidationError as error:
-        raise ConfigError(_faults(error)) from error
+        # Its cause would show what a URL of Redis has of a password.
+        faults = [*_faults(error), *_faults_between(values, error)]
+    raise ConfigError(list(dict.fromkeys(faults)))
 
 
-def _faults(error: ValidationError) -> list[str]:
-    faults: dict[str, str] = {}
-    for fault in error.errors():
-        field = str(fault["loc"][0]) if fault["loc"] else ""
+def _faults(error: ValidationError) -> Iterator[str]:
+    # By field: a union reports each of its members.
+    for field, fault in {_field(fault): fault for fault in reversed(error.errors())}.items():
         text = fault["msg"].removeprefix("Value error, ")
         if field in Config.model_fields:
-            text = f"{env_name(field)}={fault['input']!r}: {text}"
+            allowed = text if fault["type"] == "value_error" else _allowed(field)
+            given = safe_url(str(fault["input"])) if field == "redis_url" else shown(fault["input"])
+            yield f"{env_name(field)} is {given}: {allowed}"
         elif field:
-            text = f"{field} is no setting"
-        faults.setdefault(field, text)
-    return list(faults.values())
+            meant = nearest(field, Config.model_fields)
+            yield f"{field} is no setting" + (f": did you mean {meant}?" if meant else "")
+        else:
+            yield text
+
+
+def _faults_between(values: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
+    """What is wrong with settings together, which pydantic looks at only when each is right."""
+    faulty = {_field(fault) for fault in error.errors()}
+    if not faulty & {"parse_limit_s", "stall_timeout_s", "lease_ms"}:
+        try:
+            Config(**{name: value for name, value in values.items() if name not in faulty})
+        except ValidationError as remaining:
+            yield from _faults(remaining)
+
+
+def _field(fault: Mapping[str, Any]) -> str:
+    return str(fault["loc"][0]) if fault["loc"] else ""
+
+
+def _allowed(field: str) -> str:
+    """What a setting may be, from its limits."""
+    setting = Config.model_fields[field]
+    limits = {
+        name: value
+        for rule in setting.metadata
+        for name in ("ge", "gt", "le", "pattern")
+        if (value := getattr(rule, name, None)) is not None
+    }
+    if "pattern" in limits:
+        return f"give a text that matches {limits['pattern']}"
+    if setting.annotation is bool:
+        return "give true or false"
+    if field == "log_level":
+        return "give debug, info, warning or error"
+    if field == "worker_count":
+        return "give auto, or a whole number from 1 to 1,000"
+    number = "a number" if setting.annotation is float else "a whole number"
+    return " ".join([f"give {number}", *_unit(field), *_bounds(limits)])
+
+
+def _unit(field: str) -> Iterable[str]:
+    units = {"ms": "of ms", "s": "of seconds", "bytes": "of bytes"}
+    unit = units.get(field.rpartition("_")[2])
+    return [unit] if unit else []
+
+
+def _bounds(limits: Mapping[str, Any]) -> Iterator[str]:
+    if "ge" in limits:
+        yield f"from {limits['ge']:,}"
+    if "gt" in limits:
+        yield f"above {limits['gt']:,}"
+    if "le" in limits:
+        yield f"up to {limits['le']:,}"

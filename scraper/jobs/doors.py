@@ -78,8 +78,12 @@ class DoorWatcher:
                 while await self.take(door):
                     pass
             except ResponseError as error:
-                log.error("door cannot be read", door=door.key, error=str(error),
-                          hint="the key must be a list: delete it, or push with lpush")
+                log.error(
+                    "door cannot be read",
+                    door=door.key,
+                    error=str(error),
+                    hint="the key must be a list: delete it, or push with lpush",
+                )
                 await asyncio.sleep(BLOCK_S)
             except RedisError as error:
                 log.warning("door waits for Redis", door=door.key, error=str(error))

@@ -63,7 +63,7 @@ def _refuse_characters(url: str) -> None:
         raise fault_error(problem, "remove it")
     if re.search(r"\s", url):
         raise fault_error("has a space in it", "write %20 for it, and one address only")
-    if any("\ud800" <= char <= "\udfff" for char in url):
+    if not url.isascii() and re.search("[\ud800-\udfff]", url):
         raise fault_error("has half a character (a lone surrogate)", "give valid text")
 
 

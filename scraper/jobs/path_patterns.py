@@ -59,7 +59,7 @@ def _glob_cost(pattern: str, text: str) -> int:
         raise fault_error(problem, "a pattern begins after the host: write /blog/**")
     if "\\" in text:
         raise fault_error(problem, "globs know no backslash: write re: and an RE2 expression")
-    non_ascii = sum(not char.isascii() for char in text)
+    non_ascii = 0 if text.isascii() else sum(not char.isascii() for char in text)
     return (
         _COST_OF_PATTERN
         + len(text)

@@ -101,9 +101,7 @@ class Reader:
         self, job_id: str, cursor: int = 0, count: int = RECORDS_PER_READ
     ) -> tuple[list[dict[str, Any]], int | None]:
         """`count` page records from `cursor` on, and the next cursor (None at the end so far)."""
-        raw = await self.redis.lrange(
-            self.keys.job(job_id, "records"), cursor, cursor + count - 1
-        )
+        raw = await self.redis.lrange(self.keys.job(job_id, "records"), cursor, cursor + count - 1)
         after = cursor + len(raw)
         return [unpack_record(item) for item in raw], after if len(raw) == count else None
 
@@ -119,13 +117,9 @@ class Reader:
                 return
             cursor += len(raw)
 
-    async def errors(
-        self, job_id: str, cursor: int = 0, limit: int = 1000
-    ) -> list[dict[str, Any]]:
+    async def errors(self, job_id: str, cursor: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """Failed pages: url, code, message, status, attempt, at (ISO 8601)."""
-        raw = await self.redis.lrange(
-            self.keys.job(job_id, "errors"), cursor, cursor + limit - 1
-        )
+        raw = await self.redis.lrange(self.keys.job(job_id, "errors"), cursor, cursor + limit - 1)
         return [orjson.loads(item) for item in raw]
 
     async def error_count(self, job_id: str) -> int:

@@ -33,9 +33,7 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.WAITING: frozenset({JobState.ACTIVE, JobState.PAUSED, JobState.CANCELLED}),
     JobState.DELAYED: frozenset({JobState.WAITING, JobState.PAUSED, JobState.CANCELLED}),
     JobState.ACTIVE: frozenset({JobState.DELAYED, JobState.PAUSED} | _END),
-    JobState.PAUSED: frozenset(
-        {JobState.WAITING, JobState.DELAYED, JobState.ACTIVE} | _END
-    ),
+    JobState.PAUSED: frozenset({JobState.WAITING, JobState.DELAYED, JobState.ACTIVE} | _END),
     JobState.COMPLETED: frozenset({JobState.WAITING}),
     JobState.FAILED: frozenset({JobState.WAITING}),
     JobState.CANCELLED: frozenset({JobState.WAITING}),

@@ -91,8 +91,9 @@ class Transitions:
         """Claim up to `count` raw pushes of a door, oldest first."""
         return await self._drain(door, queue_slot, count, "0", 0)
 
-    async def old_claims(self, door: str, count: int, older_than_ms: int,
-                         queue_slot: bool = True) -> list[Claim]:
+    async def old_claims(
+        self, door: str, count: int, older_than_ms: int, queue_slot: bool = True
+    ) -> list[Claim]:
         """Claims that a dead process left."""
         return await self._drain(door, queue_slot, count, "1", older_than_ms)
 

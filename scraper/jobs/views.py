@@ -86,9 +86,7 @@ class JobView:
             finished_at=moment("finished_at"),
             finish_reason=text.get("finish_reason"),
             error=text.get("error"),
-            pages=PageCounts(
-                **{name: number(name) for name in PageCounts.__dataclass_fields__}
-            ),
+            pages=PageCounts(**{name: number(name) for name in PageCounts.__dataclass_fields__}),
             record_bytes=number("bytes"),
             body_bytes=number("body_bytes"),
             memory=json.loads(text.get("memory") or "{}"),
@@ -146,9 +144,7 @@ class JobResult:
     metadata: dict[str, Any]
 
     @classmethod
-    def from_view(
-        cls, view: JobView, errors: list[dict[str, Any]], error_count: int
-    ) -> JobResult:
+    def from_view(cls, view: JobView, errors: list[dict[str, Any]], error_count: int) -> JobResult:
         duration = view.duration_ms or 0
         return cls(
             job_id=view.id,

@@ -40,7 +40,6 @@ def test_a_full_crawl_records_what_wget_reaches(
 
 def compare(queue: QueueReader, found: Found) -> None:
     """The job `real` against the independent crawl."""
-    print("FIGURES", queue.counts("real"), queue.fields("real","started_at","finished_at"), len(found.fetched), len(found.refused))
     assert queue.state("real") == "completed"
     queue.assert_exactly_once("real")
     queue.assert_conserved("real")

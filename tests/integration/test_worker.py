@@ -144,9 +144,7 @@ def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: Queue) ->
 
 
 @pytest.mark.parametrize("limit", [1, 7, 50])
-def test_max_pages_is_exact_with_four_workers(
-    place: QueuePlace, queue: Queue, limit: int
-) -> None:
+def test_max_pages_is_exact_with_four_workers(place: QueuePlace, queue: Queue, limit: int) -> None:
     job = {"type": "full-crawl", "jobId": "exact", "maxPages": limit, "turboMode": True}
     with (
         serve(default=tree(5000)) as site,
@@ -161,7 +159,10 @@ def test_max_pages_is_exact_with_four_workers(
 def test_a_cancelled_job_is_not_fetched_any_more_within_a_second(
     place: QueuePlace, queue: Queue
 ) -> None:
-    with serve(default=tree(5000, delay_s=0.05)) as site, running("scrapy", "work", env=place.env()):
+    with (
+        serve(default=tree(5000, delay_s=0.05)) as site,
+        running("scrapy", "work", env=place.env()),
+    ):
         push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "stop"}))
         wait_until(lambda: site.hits.total() > 20, what="the crawl runs")
         done = run("supervisor", "cancel", "stop", env=place.env())
@@ -209,9 +210,7 @@ def test_jobs_of_two_types_run_in_one_worker(place: QueuePlace, queue: Queue) ->
     assert lengths == [1, 30]
 
 
-def test_a_worker_of_one_type_leaves_the_other_types_alone(
-    place: QueuePlace, queue: Queue
-) -> None:
+def test_a_worker_of_one_type_leaves_the_other_types_alone(place: QueuePlace, queue: Queue) -> None:
     with (
         serve(default=tree(30)) as site,
         running("scrapy", "crawl", "single-page", env=place.env()),

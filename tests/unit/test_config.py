@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,51 @@ def test_empty_argument_is_no_name_of_a_queue_and_no_server() -> None:
 def test_data_dir_is_a_path_or_left_to_the_embedded_server() -> None:
     assert load_config({}).data_dir is None
     assert load_config({"DATA_DIR": "/srv/data"}).data_dir == Path("/srv/data")
+
+
+@pytest.mark.parametrize("url", ["redis://:s3cret@host:bad/0", "http://u:s3cret@host/"])
+def test_password_of_redis_is_shown_nowhere(url: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config({"REDIS_URL": url})
+    assert "REDIS_URL is " in str(refusal.value)
+    shown = "".join(traceback.format_exception(refusal.value))
+    assert "s3cret" not in shown
+    assert "s3cret" not in repr(load_config({"REDIS_URL": "redis://:s3cret@host:1/0"}))
+
+
+def test_fault_says_what_is_allowed_with_its_unit() -> None:
+    assert faults_of({"MAX_JOB_DURATION": "x"}) == [
+        "MAX_JOB_DURATION is 'x': give a whole number of ms from 1,000 up to 604,800,000"
+    ]
+    assert faults_of({"REQUEST_TIMEOUT": "0"}) == [
+        "REQUEST_TIMEOUT is '0': give a number of seconds above 0 up to 3,600"
+    ]
+    assert faults_of({"WORKER_COUNT": "x"}) == [
+        "WORKER_COUNT is 'x': give auto, or a whole number from 1 to 1,000"
+    ]
+
+
+def test_order_of_the_times_is_checked_beside_other_faults() -> None:
+    faults = faults_of({"WORKER_COUNT": "x", "PARSE_LIMIT": "40"})
+    assert len(faults) == 2
+    assert faults[1].startswith("PARSE_LIMIT (40 s)")
+
+
+def test_argument_may_have_the_name_of_its_variable() -> None:
+    assert load_config({}, max_job_duration=5_000).max_job_duration_ms == 5_000
+
+
+def test_mistyped_argument_suggests_the_right_one() -> None:
+    assert faults_of(worker_cnt=3) == ["worker_cnt is no setting: did you mean worker_count?"]
+
+
+@pytest.mark.parametrize("field", ["worker_count", "worker_concurrency", "memory_threshold"])
+def test_boolean_is_no_number(field: str) -> None:
+    (fault,) = faults_of({}, **{field: True})
+    assert "is a boolean" in fault
+
+
+def test_paths_are_absolute_for_workers_in_other_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert load_config({"DATA_DIR": "~/data"}).data_dir == Path("/home/someone/data")
+    assert load_config({"DATA_DIR": "data"}).data_dir == Path.cwd() / "data"
