@@ -24,7 +24,7 @@ from benchmarks.table import table
 from benchmarks.web_server import serve
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = {Mode.FULL_CRAWL: 5_000, Mode.SINGLE_PAGE: 3_000, Mode.LATENCY: 30, Mode.MEMORY: 5_000}
+PAGES = {Mode.FULL_CRAWL: 5_000, Mode.SINGLE_PAGE: 3_000, Mode.LATENCY: 20, Mode.MEMORY: 5_000}
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -54,7 +54,7 @@ def _score(measurement: Measurement, mode: Mode) -> float:
 
 
 def _bytes_per_url(measurement: Measurement) -> float:
-    return measurement.redis.grown_bytes / measurement.report.pages if measurement.redis else 0.0
+    return measurement.redis.data_bytes / measurement.report.pages if measurement.redis else 0.0
 
 
 def _row(name: str, runs: Sequence[Measurement], mode: Mode, base: dict[int, float]) -> Row:
@@ -63,7 +63,9 @@ def _row(name: str, runs: Sequence[Measurement], mode: Mode, base: dict[int, flo
     is_work = mode in {Mode.FULL_CRAWL, Mode.SINGLE_PAGE}
     redis = [run for run in timed if run.redis is not None]
 
-    def typical(value: Callable[[Measurement], float], among: Sequence[Measurement]) -> float | None:
+    def typical(
+        value: Callable[[Measurement], float], among: Sequence[Measurement]
+    ) -> float | None:
         return statistics.median(map(value, among)) if among else None
 
     latencies = [ms for run in timed for ms in run.report.latencies_ms]
@@ -76,7 +78,9 @@ def _row(name: str, runs: Sequence[Measurement], mode: Mode, base: dict[int, flo
         ratio_high=max(ratios, default=None),
         pages_per_cpu_s=typical(lambda run: run.pages_per_cpu_s, timed) if is_work else None,
         pages_per_s=typical(_pages_per_s, timed) if is_work else None,
-        peak_rss_mb=typical(lambda run: run.report.peak_rss_bytes / 1e6, timed) if is_work else None,
+        peak_rss_mb=typical(lambda run: run.report.peak_rss_bytes / 1e6, timed)
+        if is_work
+        else None,
         latency_ms=statistics.median(latencies) if latencies else None,
         latency_p95_ms=statistics.quantiles(latencies, n=20)[-1] if len(latencies) > 1 else None,
         redis_cpu_s_per_1000=typical(_redis_cpu_s_per_1000, redis) if is_work else None,

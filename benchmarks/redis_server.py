@@ -21,13 +21,13 @@ class RedisFigures:
     """What a server has done since its statistics were reset.
 
     `all_commands` includes those that scripts call; `reads` are reads from client sockets, about
-    the number of round trips. `grown_bytes` is how much more memory its data takes than before.
+    the number of round trips. `data_bytes` is what all keys take (MEMORY USAGE).
     """
 
     cpu_s: float
     all_commands: int
     reads: int
-    grown_bytes: int
+    data_bytes: int
     peak_memory_bytes: int
     by_command: dict[str, int]
 
@@ -40,7 +40,6 @@ class RedisServer:
         self._client = redis.Redis.from_url(url, decode_responses=True)
         self._cpu_before_s = 0.0
         self._reads_before = 0
-        self._dataset_before_bytes = 0
         self._peak_memory_bytes = 0
 
     def reset(self) -> None:
@@ -48,7 +47,6 @@ class RedisServer:
         self._client.config_resetstat()
         self._cpu_before_s = self._cpu_s()
         self._reads_before = int(self._client.info("stats").get("total_reads_processed", 0))
-        self._dataset_before_bytes = self._dataset_bytes()
         self._peak_memory_bytes = 0
 
     def sample_memory(self) -> None:
@@ -70,15 +68,18 @@ class RedisServer:
             cpu_s=cpu_s,
             all_commands=sum(by_command.values()),
             reads=reads - self._reads_before,
-            grown_bytes=self._dataset_bytes() - self._dataset_before_bytes,
+            data_bytes=self._data_bytes(),
             peak_memory_bytes=self._peak_memory_bytes,
             by_command=dict(sorted(by_command.items(), key=lambda item: -item[1])),
         )
 
-    def _dataset_bytes(self) -> int:
-        # `used_memory_dataset` would leave out the main dictionary, `used_memory` has buffers.
-        overhead = self._client.info("memory")
-        return int(overhead["used_memory"]) - int(overhead["mem_clients_normal"])
+    def _data_bytes(self) -> int:
+        # Not the growth of used_memory: that has scripts, buffers and the allocator's steps in it.
+        keys = list(self._client.scan_iter(count=1_000))
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.memory_usage(key, samples=0)
+            return sum(size or 0 for size in pipe.execute())
 
     def _cpu_s(self) -> float:
         cpu = self._client.info("cpu")

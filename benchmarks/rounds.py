@@ -64,15 +64,17 @@ class Benchmark:
 def run_rounds(
     benchmark: Benchmark, contenders: Sequence[Contender], rounds: int
 ) -> Iterator[Measurement]:
-    """First a counting round (round 0) under MONITOR, then `rounds` measured ones.
+    """First round 0, which counts commands, for those on Redis; then the measured ones.
 
     Contenders take turns (A B A B), every second round in reverse order, so that a slow drift of
     the machine favours none.
     """
     for contender in contenders:
         contender.prepare()
-    for contender in contenders:
-        yield run_once(benchmark, contender, 0)
+    if benchmark.mode in {Mode.FULL_CRAWL, Mode.SINGLE_PAGE}:
+        for contender in contenders:
+            if contender.needs_redis:
+                yield run_once(benchmark, contender, 0)
     for number in range(1, rounds + 1):
         order = contenders if number % 2 else list(reversed(contenders))
         for contender in order:
@@ -111,7 +113,7 @@ def run_once(benchmark: Benchmark, contender: Contender, number: int) -> Measure
 
 
 def check_work(benchmark: Benchmark, contender: str, report: Report) -> None:
-    """Raises WrongWorkError unless all pages were recorded, with all that is known to be on them."""
+    """Raises WrongWorkError unless all pages were recorded, with all that is on them."""
     if report.pages != benchmark.pages:
         raise WrongWorkError(contender, "pages", benchmark.pages, report.pages)
     if benchmark.mode is Mode.LATENCY and len(report.latencies_ms) != benchmark.pages:

@@ -40,6 +40,9 @@ python -m supervisor check
 
 A unit stands beside each number. Yes-or-no settings take `true` and `false`.
 
+Checked and kept, but without effect in this release: `ROBOTS_OBEY`, `ALLOW_PRIVATE_HOSTS`,
+`STALL_TIMEOUT`, `PARSE_LIMIT`.
+
 """
 
 _KEYS = f"""{_NOTE}

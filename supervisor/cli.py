@@ -61,7 +61,7 @@ for _command in (
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code: 0 done, 1 the job failed, 2 usage, 3 Redis, 130 interrupted."""
+    """Run one command; its exit code: 0 done, 1 failed, 2 usage, 3 Redis, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     # Also where people write it: behind the command.

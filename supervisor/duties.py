@@ -10,6 +10,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 RESTART_S = 1.0
+CANCEL_AGAIN_S = 0.2
 
 
 class Duties:
@@ -22,13 +23,17 @@ class Duties:
     def start(self, name: str, duty: Callable[[], Awaitable[None]]) -> None:
         self._tasks[name] = asyncio.create_task(_keep(name, duty), name=name)
 
-    async def cancel(self, *names: str) -> None:
-        """End some of them (none named: all) and wait until they have."""
-        chosen = names or tuple(self._tasks)
-        tasks = [task for name in chosen if (task := self._tasks.pop(name, None))]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def cancel(self, prefix: str = "") -> None:
+        """End those whose names begin like this ("": all) and wait until they have."""
+        chosen = [name for name in self._tasks if name.startswith(prefix)]
+        tasks = [self._tasks.pop(name) for name in chosen]
+        pending = {task for task in tasks if not task.done()}
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Again and again: asyncio.wait_for of Python 3.11, which redis-py sends each command
+            # with, forgets a cancellation that comes just when the command has been sent.
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _keep(name: str, duty: Callable[[], Awaitable[None]]) -> None:

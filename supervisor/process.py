@@ -78,8 +78,11 @@ class WorkerLauncher:
         command: tuple[str, ...] | None = None,
         log_path: Path | None = None,
     ) -> None:
-        """`environment` comes on top of this process's. `command` None: `scrapy work`. `log_path`: where the workers' output is
-        appended; None: to our standard error. Never to a pipe of ours, which could fill up."""
+        """`environment` comes on top of this process's. `command` None: `scrapy work`.
+
+        `log_path`: where the workers' output is appended, None: to our standard error. Never to a
+        pipe of ours, which could fill up.
+        """
         self._environment = dict(environment)
         self._command = command or WORKER_COMMAND
         self._log_path = log_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 
 from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
 from scraper.jobs.connection import ServerFacts, check_server
-from scraper.jobs.doors import DoorWatcher
+from scraper.jobs.doors import DoorWatcher, doors_of
 from supervisor.children import Children
 from supervisor.duties import Duties
 from supervisor.environment import worker_environment
@@ -116,9 +117,15 @@ class Runtime:
         self.duties.start("registry", self.registry.run)
         self.duties.start("feed", self.feed.run)
         if watch_doors:
-            self.duties.start("doors", DoorWatcher(self.queue, self.queue.blocking).run)
+            self._watch_doors()
         if self.queue.embedded is not None:
             self.duties.start("embedded", self._keep_embedded)
+
+    def _watch_doors(self) -> None:
+        """One duty a door: what fails at one leaves the others open."""
+        watcher = DoorWatcher(self.queue, self.queue.blocking)
+        for door in doors_of(self.queue.name, sorted(self.queue.job_types)):
+            self.duties.start(f"door {door.key}", functools.partial(watcher._watch, door))
 
     async def _keep_embedded(self) -> None:
         while True:
@@ -134,7 +141,8 @@ class Runtime:
 
     async def drain(self) -> None:
         """Stop all workers, in order or by force; their leases are back when this returns."""
-        await self.duties.cancel("doors", "health")
+        await self.duties.cancel("door ")
+        await self.duties.cancel("health")
         self.fleet.shut_down()
         longest_s = self.queue.config.drain_timeout_s + KILL_AFTER_DRAIN_S + REAP_WITHIN_S
         try:

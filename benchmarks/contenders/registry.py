@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from benchmarks.contenders.bullmq_node import BullmqCheerio, BullmqSlim
 from benchmarks.contenders.bullmq_python import BullmqPython
 from benchmarks.contenders.contender import Contender
+from benchmarks.contenders.ours import Ours, OursInMemory, OursTwice
 from benchmarks.contenders.scrapy_plain import PlainScrapy, ScrapyWithOwnExtraction
 from benchmarks.contenders.scrapy_redis_own import ScrapyRedis
 from benchmarks.errors import BenchmarkError
 from benchmarks.plan import Mode
 
 ALL: tuple[type[Contender], ...] = (
+    Ours,
+    OursTwice,
+    OursInMemory,
     PlainScrapy,
     ScrapyWithOwnExtraction,
     ScrapyRedis,
@@ -33,7 +37,7 @@ def names() -> list[str]:
 
 
 def contenders(mode: Mode, wanted: Iterable[str] = ()) -> list[Contender]:
-    """Those of `wanted` that know `mode`, or all that do; raises BenchmarkError for a wrong name."""
+    """Those of `wanted` that know `mode`, or all that do. Raises BenchmarkError."""
     chosen = list(wanted)
     for name in chosen:
         if name not in names():

@@ -1,6 +1,7 @@
 """scrapy-redis with its own scheduler, and the documented spider."""
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -53,9 +54,11 @@ class ScrapyRedis(Contender):
         client = redis.Redis.from_url(plan.redis_url, decode_responses=True)
         worker = self._worker(plan, watch)
         latencies = []
+        chance = random.Random(plan.pages)
         watch.begin()
         for url in plan.urls_file.read_text().split():
-            time.sleep(0.15)
+            # Its engine looks for work every 5 s: pushes must not keep step with that.
+            time.sleep(chance.uniform(0.15, 5.15))
             pushed = time.time()
             client.rpush(_KEY, url)
             answer = client.blpop(["results"], timeout=60)

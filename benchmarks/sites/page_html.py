@@ -69,18 +69,22 @@ def _head(
         for code in ("de", "fr", "es")
     ]
     lines += [f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("base", "article")]
-    lines += [f'<link rel="icon" sizes="{size}" href="/assets/i{size}.png">' for size in ("16", "32")]
+    lines += [
+        f'<link rel="icon" sizes="{size}" href="/assets/i{size}.png">' for size in ("16", "32")
+    ]
     lines += ['<script defer src="/assets/app.js"></script>']
     lines += [_json_ld(data) for data in _structured(page, title, description, image)]
     return "\n".join(lines) + "\n"
 
 
-def _structured(page: PageFacts, title: str, description: str, image: str) -> list[dict[str, object]]:
+def _structured(
+    page: PageFacts, title: str, description: str, image: str
+) -> list[dict[str, object]]:
     crumbs = [
         {"@type": "ListItem", "position": at, "name": part, "item": f"{_HOST}/{part}"}
         for at, part in enumerate(page.path.strip("/").split("/"), start=1)
     ]
-    article = {
+    article: dict[str, object] = {
         "@context": "https://schema.org",
         "@type": "Article",
         "headline": title,

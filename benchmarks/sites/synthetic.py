@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.cache import cached
 from benchmarks.errors import BenchmarkError
 from benchmarks.sites.link_graph import links_of
-from benchmarks.sites.page_html import IMAGES, OPEN_GRAPH, JSON_LD, PageFacts, page_html
+from benchmarks.sites.page_html import IMAGES, JSON_LD, OPEN_GRAPH, PageFacts, page_html
 from benchmarks.sites.site import Site, Tally
 from benchmarks.sites.words import Prose
 

@@ -2,7 +2,9 @@
 
 import random
 
-_ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl st t th tr v w"
+_ONSETS = (
+    "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl st t th tr v w"
+)
 _NUCLEI = "a e i o u ai ea ee ie oa oo ou"
 _CODAS = "n r s t l m nd nt rd ss ck ng th st"
 

@@ -10,8 +10,8 @@ from benchmarks.workers.spiders import urls
 
 def main() -> None:
     crawler = get_crawler(RedisDocumentedSpider, SETTINGS)
-    spider = RedisDocumentedSpider.from_crawler(crawler)
-    scheduler = Scheduler.from_crawler(crawler)
+    spider = RedisDocumentedSpider.from_crawler(crawler)  # type: ignore[no-untyped-call]
+    scheduler = Scheduler.from_crawler(crawler)  # type: ignore[no-untyped-call]
     scheduler.open(spider)
     for url in urls():
         # The meta that Scrapy's own depth middleware gives to a followed link.

@@ -26,10 +26,8 @@ class OwnExtractionSpider(MeasuredSpider):
     def parse(self, response: Response) -> Iterator[Any]:
         if not isinstance(response, HtmlResponse):
             return
-        content_type = response.headers.get(b"Content-Type", b"").decode("latin-1")
-        page = parse_page(
-            response.body, response.url, content_type=content_type, profile=PROFILE
-        )
+        content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
+        page = parse_page(response.body, response.url, content_type=content_type, profile=PROFILE)
         links = self.resolver.resolve_links(
             page.base_url, [anchor.href for anchor in page.anchors], 1, encoding=page.encoding
         )
@@ -38,7 +36,7 @@ class OwnExtractionSpider(MeasuredSpider):
             internal_links=[{"url": url} for url in links.internal()],
             external_links=[{"url": url} for url in links.external()],
             url=response.url,
-            requested_url=response.request.url,
+            requested_url=response.meta.get("redirect_urls", [response.url])[0],
             status=response.status,
             depth=response.meta.get("depth", 0),
             found_on=None,

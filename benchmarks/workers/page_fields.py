@@ -19,7 +19,8 @@ class DocumentedExtraction:
     def record(self, response: HtmlResponse) -> tuple[dict[str, Any], list[Link]]:
         """The record of a page and its links on the same host."""
         host = urlsplit(response.url).netloc
-        internal, external = [], []
+        internal: list[Link] = []
+        external: list[Link] = []
         for link in self._links.extract_links(response):
             (internal if urlsplit(link.url).netloc == host else external).append(link)
         canonical = response.css("link[rel=canonical]::attr(href)").get()

@@ -7,7 +7,7 @@ from typing import Any
 from scrapy.exceptions import DontCloseSpider
 from scrapy_redis.spiders import RedisSpider
 
-from benchmarks.workers.spiders import IS_FULL, PAGES, DocumentedSpider
+from benchmarks.workers.spiders import FOLLOWS, PAGES, DocumentedSpider
 
 SETTINGS = {
     "SCHEDULER": "scrapy_redis.scheduler.Scheduler",
@@ -16,6 +16,8 @@ SETTINGS = {
     "SCHEDULER_PERSIST": True,
 }
 
+MODE = os.environ["BENCH_MODE"]
+
 
 class RedisDocumentedSpider(RedisSpider, DocumentedSpider):
     """The documented spider on scrapy-redis: start URLs from its list, frontier in Redis."""
@@ -23,22 +25,17 @@ class RedisDocumentedSpider(RedisSpider, DocumentedSpider):
     name = "documented"
     redis_key = "documented:start_urls"
     start_urls: list[str] = []
-    # It pops this many start URLs whenever it is idle; its own default is CONCURRENT_REQUESTS.
-    redis_batch_size = 16
 
     def spider_idle(self) -> None:
         """Close when all is done, in place of a wait for MAX_IDLE_TIME_BEFORE_CLOSE."""
         if self.stopwatch.pages >= PAGES:
             return
-        if self.stopwatch.pages and not self.count_size(self.redis_key) and self.is_crawl():
+        if self.stopwatch.pages and not self.count_size(self.redis_key) and FOLLOWS:
             return
-        self.schedule_next_requests()
+        self.schedule_next_requests()  # type: ignore[no-untyped-call]
         raise DontCloseSpider
-
-    def is_crawl(self) -> bool:
-        return os.environ["BENCH_MODE"] == "full-crawl"
 
     def count(self, item: Any) -> None:
         super().count(item)
-        if os.environ["BENCH_MODE"] == "latency":
+        if MODE == "latency" and self.server is not None:
             self.server.rpush("results", f"{time.time()}")

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 import aiohttp
-from bullmq import Job, Worker
+from bullmq import Job, Worker  # type: ignore[import-not-found]
 
 from benchmarks.workers.slim_fields import slim_record
 from benchmarks.workers.stopwatch import Stopwatch

@@ -3,28 +3,35 @@
 import sys
 from typing import Any
 
+from scrapy import Spider
 from scrapy.crawler import CrawlerProcess
 
 SETTINGS: dict[str, Any] = {"ROBOTSTXT_OBEY": False, "LOG_LEVEL": "INFO"}
 
 
-def main(name: str) -> None:
-    settings = dict(SETTINGS)
+def spider_and_settings(name: str) -> tuple[type[Spider], dict[str, Any]]:
+    """The spider of that name, imported with no other, and what it needs set."""
     if name == "documented":
-        from benchmarks.workers.spiders import DocumentedSpider as spider
-    elif name == "own-extraction":
-        from benchmarks.workers.own_extraction_spider import OwnExtractionSpider as spider
-    elif name == "scrapy-redis":
-        from benchmarks.workers.redis_spider import SETTINGS as redis_settings
-        from benchmarks.workers.redis_spider import RedisDocumentedSpider as spider
+        from benchmarks.workers.spiders import DocumentedSpider
 
-        settings |= redis_settings
-    else:
-        raise SystemExit(f"no such spider: {name}")
+        return DocumentedSpider, SETTINGS
+    if name == "own-extraction":
+        from benchmarks.workers.own_extraction_spider import OwnExtractionSpider
+
+        return OwnExtractionSpider, SETTINGS
+    if name == "scrapy-redis":
+        from benchmarks.workers import redis_spider
+
+        return redis_spider.RedisDocumentedSpider, SETTINGS | redis_spider.SETTINGS
+    raise SystemExit(f"no such spider: {name}")
+
+
+def main() -> None:
+    spider, settings = spider_and_settings(sys.argv[1])
     process = CrawlerProcess(settings)
     process.crawl(spider)
     process.start()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -1,4 +1,4 @@
-"""The page record by Lexbor, written by hand and as lean as it gets: for peers without their own."""
+"""The page record by Lexbor, as lean as it gets: for peers that bring no extraction."""
 
 import json
 from typing import Any

@@ -28,6 +28,11 @@ class Stopwatch:
         """The work begins now."""
         self._cpu_before_s = cpu_s()
         self._started_s = time.monotonic()
+        self._stopped: tuple[float, float] | None = None
+
+    def stop(self) -> None:
+        """The work is done; what follows (counting records) is not measured."""
+        self._stopped = (cpu_s(), time.monotonic())
 
     def take(self, record: Mapping[str, Any]) -> None:
         """A page is done; `record` is a page record in the project's own form."""
@@ -39,10 +44,11 @@ class Stopwatch:
 
     def write_report(self, latencies_ms: Iterable[float] = ()) -> None:
         """Write the report to the file that BENCH_REPORT names."""
+        cpu_now_s, now_s = self._stopped or (cpu_s(), time.monotonic())
         Report(
             pages=self._count.pages,
-            cpu_s=cpu_s() - self._cpu_before_s,
-            wall_s=time.monotonic() - self._started_s,
+            cpu_s=cpu_now_s - self._cpu_before_s,
+            wall_s=now_s - self._started_s,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             tally=self._count.as_dict(),
             latencies_ms=list(latencies_ms),

@@ -9,7 +9,12 @@ _PRESENT = {
     "canonicals": "canonical",
     "languages": "language",
 }
-_LENGTH = {"headings": "headings", "open_graph": "openGraph", "images": "images", "json_ld": "jsonLd"}
+_LENGTH = {
+    "headings": "headings",
+    "open_graph": "openGraph",
+    "images": "images",
+    "json_ld": "jsonLd",
+}
 
 
 class TallyCount:

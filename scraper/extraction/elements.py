@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -27,7 +27,10 @@ class Group(Enum):
     PREFORMATTED = auto()
 
 
-class Elements:
+Elements: TypeAlias = dict[Group, list[LexborNode]]
+
+
+class ElementSorter:
     """Makes lists of a page's elements, one for each group that is asked for."""
 
     def __init__(self, tags: Mapping[Group, str], comments: Group | None = None) -> None:
@@ -41,7 +44,7 @@ class Elements:
         if comments is not None:
             self._places[_comment_id()] = self._groups.index(comments)
 
-    def sort(self, root: LexborNode) -> dict[Group, list[LexborNode]]:
+    def sort(self, root: LexborNode) -> Elements:
         """The elements of each group below and including `root`, in document order."""
         lists: list[list[LexborNode]] = [[] for _ in self._groups]
         places = self._places
@@ -67,7 +70,7 @@ def _comment_id() -> int:
 
 
 # What every profile needs.
-LINKS_ELEMENTS: Final = Elements(
+LINKS_SORTER: Final = ElementSorter(
     _LINKS_TAGS := {
         Group.TITLE: "title",
         Group.BASE: "base",
@@ -78,7 +81,7 @@ LINKS_ELEMENTS: Final = Elements(
     }
 )
 # What is in no group separates paragraphs; elements of unknown names too: they are components.
-FULL_ELEMENTS: Final = Elements(
+FULL_SORTER: Final = ElementSorter(
     _LINKS_TAGS
     | {
         Group.IMAGE: "img",
@@ -86,7 +89,6 @@ FULL_ELEMENTS: Final = Elements(
         Group.INLINE: """
             abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr
             output q rb rt ruby s samp small span strike strong sub sup time tt u var wbr
-            x-b x-big x-code x-em x-font x-i x-nobr x-s x-small x-strike x-strong x-tt x-u
             math mfrac mi mn mo mover mroot mrow ms mspace msqrt mstyle msub msubsup msup mtext
             munder munderover semantics""",
         Group.INVISIBLE: """

@@ -28,7 +28,7 @@ _UNMARKED: Final = (
 )
 
 _HEADER_CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
-_CHARSET_OR_COMMENT = re.compile(
+_META_OR_COMMENT = re.compile(
     rb"""<(?:!--.*?(?:-->|\Z)|meta[\s/]((?:[^>"']|"[^"]*"|'[^']*')*))""",
     re.IGNORECASE | re.DOTALL,
 )
@@ -78,23 +78,18 @@ def _cached_header_encoding(content_type: str) -> str | None:
 
 
 def _declared_encoding(start: bytes) -> str | None:
-    for match in _CHARSET_OR_COMMENT.finditer(start):
-        attributes = match[1]
-        if attributes and (label := _meta_charset(attributes)):
-            encoding = encoding_of(label)
-            if encoding:
-                return _readable_as_ascii(encoding)
+    if b"charset" in start.lower():
+        for match in _META_OR_COMMENT.finditer(start):
+            attributes = match[1]
+            if attributes and (encoding := _meta_encoding(attributes[:_MAX_CACHED_CHARS])):
+                return encoding
     declaration = _XML_DECLARATION.match(start)
-    if declaration:
-        encoding = encoding_of(declaration[1].decode("latin-1"))
-        return _readable_as_ascii(encoding) if encoding else None
-    return None
+    return _declared(declaration[1]) if declaration else None
 
 
-def _meta_charset(markup: bytes) -> str | None:
-    """The label in the attributes of one <meta>, by `charset` or by `http-equiv`."""
-    if b"charset" not in markup.lower():
-        return None
+@lru_cache(maxsize=256)
+def _meta_encoding(markup: bytes) -> str | None:
+    """What the attributes of one <meta> declare, by `charset` or by `http-equiv`."""
     attributes = {
         name.lower(): value.strip(b"\"'") for name, value in reversed(_ATTRIBUTE.findall(markup))
     }
@@ -102,12 +97,15 @@ def _meta_charset(markup: bytes) -> str | None:
     if label is None and attributes.get(b"http-equiv", b"").lower() == b"content-type":
         match = _CONTENT_CHARSET.search(attributes.get(b"content", b""))
         label = match[1] if match else None
-    return label.decode("latin-1") if label else None
+    return _declared(label) if label else None
 
 
-def _readable_as_ascii(encoding: str) -> str:
+def _declared(label: bytes) -> str | None:
+    encoding = encoding_of(label.decode("latin-1"))
     # The declaration itself was read as ASCII, so it cannot be true of UTF-16 or UTF-32.
-    return "utf-8" if encoding.startswith(("utf-16", "utf-32")) else encoding
+    if encoding and encoding.startswith(("utf-16", "utf-32")):
+        return "utf-8"
+    return encoding
 
 
 def _likely_encoding(body: bytes) -> str:

@@ -15,7 +15,7 @@ from scraper.extraction.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TAGS
 
 _NEST_FROM_TAGS: Final = 16_384
 _ATTRIBUTES_FROM_BYTES: Final = 131_072
-_FORMATTING_FROM_TAGS: Final = 1_500
+_FORMATTING_FROM_TAGS: Final = 2_000
 _MAX_REOPENED: Final = 1_000_000
 # The parser keeps so many open formatting elements that are equal (the "Noah's Ark clause").
 _EQUAL_FORMATTING: Final = 3
@@ -29,18 +29,18 @@ _ATTRIBUTE: Final = (
 _MANY_ATTRIBUTES = re.compile(
     rb"(<[a-zA-Z][^\s/>]*+%b{%d})%b++" % (_ATTRIBUTE, MAX_ATTRIBUTES, _ATTRIBUTE)
 )
-# Spelt out, not (?i): three times as fast.
-_FORMATTING_REST: Final = (
-    rb"(?:(?:ig|IG|ode|ODE|m|M|ont|ONT|obr|OBR|mall|MALL|trike|TRIKE|trong|TRONG|t|T)?%b)"
+# Spelt out, not (?i), and the first letter first: three times as fast.
+_FORMATTING: Final = (
+    rb"<[bcefinstuBCEFINSTU](?:%(then)b"
+    rb"|(?:ig|IG|ode|ODE|m|M|ont|ONT|obr|OBR|mall|MALL|trike|TRIKE|trong|TRONG|t|T)%(then)b)"
 )
-_ATTRIBUTED_FORMATTING = re.compile(
-    rb"<[bcefinstuBCEFINSTU]" + _FORMATTING_REST % rb"[\s/][\s/]*+[^\s/>]"
-)
-_FORMATTING = re.compile(
-    rb"<[bcefinstuBCEFINSTU]" + _FORMATTING_REST % rb"(?=[\s/>])" + _ATTRIBUTE + rb"*+"
+_ATTRIBUTED_FORMATTING = re.compile(_FORMATTING % {b"then": rb"[\s/]"})
+# Attributes of the usual form, which can be compared as they are written.
+_USUAL_FORMATTING = re.compile(
+    _FORMATTING % {b"then": rb"""(?:\s++[a-zA-Z-]++(?:="[^"<>]*+"|=[a-zA-Z0-9#-]++)?+)++\s*+>"""}
 )
 _FORMATTING_NAME = re.compile(
-    rb"(?i)(</?)((?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\s/>])"
+    rb"(?i)(</?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])"
 )
 
 _VOID: Final = rb"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
@@ -69,7 +69,7 @@ def tame_markup(markup: bytes) -> tuple[bytes, bool]:
 
     Cut off is what follows the 1,000,000th tag, or the 256th attribute of a tag. Left out are the
     tags of elements that lie deeper than 512 (what is in them stays, links too). Where formatting
-    could explode, all of it is renamed: <b> to <x-b>.
+    could explode, all of it becomes <span>.
     """
     given = markup
     tags = markup.count(b"<")
@@ -82,7 +82,7 @@ def tame_markup(markup: bytes) -> tuple[bytes, bool]:
         markup = _NESTING.sub(_Flattener(), markup)
     is_cut = len(markup) < len(given)
     if tags > _FORMATTING_FROM_TAGS and _may_reopen_much(markup, tags):
-        markup = _FORMATTING_NAME.sub(rb"\1x-\2", markup)
+        markup = _FORMATTING_NAME.sub(rb"\1span", markup)
     return markup, is_cut
 
 
@@ -90,8 +90,9 @@ def _may_reopen_much(markup: bytes, tags: int) -> bool:
     attributed = len(_ATTRIBUTED_FORMATTING.findall(markup))
     if (_PLAIN_FORMATTING + attributed) * tags <= _MAX_REOPENED:
         return False
-    different = len(set(_FORMATTING.findall(markup)))
-    return different * _EQUAL_FORMATTING * tags > _MAX_REOPENED
+    usual = _USUAL_FORMATTING.findall(markup)
+    different = attributed - len(usual) + len(set(usual)) * _EQUAL_FORMATTING
+    return (_PLAIN_FORMATTING + different) * tags > _MAX_REOPENED
 
 
 def _first_tags(markup: bytes) -> bytes:

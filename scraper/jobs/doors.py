@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from scraper.jobs.errors import InvalidJobError
+from scraper.jobs.errors import InvalidJobError, JobsError
 from scraper.jobs.transitions import Claim
 from scraper.jobs.views import iso_time
 
@@ -58,6 +58,7 @@ class DoorWatcher:
         """`blocking`: a client whose reads may block longer than BLOCK_S."""
         self._queue = queue
         self._blocking = blocking
+        self._held: dict[str, list[Claim]] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -68,32 +69,40 @@ class DoorWatcher:
 
     async def _watch(self, door: Door) -> None:
         checked_at_s = 0.0
+        is_waiting = False
         while True:
             try:
                 if time.monotonic() - checked_at_s > ABANDONED_MS / 1000:
                     await self._resume(door)
                     checked_at_s = time.monotonic()
-                # Moving the oldest entry onto its own place waits for one without taking it.
-                await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
+                if door.key not in self._held:
+                    # Moving the oldest entry onto its own place waits for one without taking it.
+                    await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
                 while await self.take(door):
                     pass
-            except ResponseError as error:
-                log.error(
-                    "door cannot be read",
-                    door=door.key,
-                    error=str(error),
-                    hint="the key must be a list: delete it, or push with lpush",
-                )
-                await asyncio.sleep(BLOCK_S)
-            except RedisError as error:
-                log.warning("door waits for Redis", door=door.key, error=str(error))
+                is_waiting = False
+            except (RedisError, JobsError) as error:
+                if "WRONGTYPE" in str(error):
+                    log.error("door cannot be read", door=door.key, error=str(error),
+                              hint="the key must be a list: delete it, or push with lpush")
+                elif not is_waiting:
+                    log.warning("door waits for Redis", door=door.key, error=str(error))
+                is_waiting = True
                 await asyncio.sleep(RETRY_S)
 
     async def take(self, door: Door) -> int:
-        """Claim and submit what waits at a door, up to CLAIM_COUNT; how many there were."""
-        transitions = self._queue.transitions
-        claims = await transitions.drain_inbox(door.key, CLAIM_COUNT, door.is_queue_slot)
-        await self._accept(door, claims)
+        """Claim and submit what waits at a door, up to CLAIM_COUNT; how many there were.
+
+        Claims that could not be submitted (Redis full, or away) are what the next call takes.
+        """
+        claims = self._held.get(door.key)
+        if claims is None:
+            transitions = self._queue.transitions
+            claims = await transitions.drain_inbox(door.key, CLAIM_COUNT, door.is_queue_slot)
+        if claims:
+            self._held[door.key] = claims
+            await self._accept(door, claims)
+            del self._held[door.key]
         return len(claims)
 
     async def _resume(self, door: Door) -> None:
@@ -104,6 +113,7 @@ class DoorWatcher:
 
     async def _accept(self, door: Door, claims: Sequence[Claim]) -> None:
         submissions = []
+        refused: list[tuple[Claim, str, str]] = []
         for claim in claims:
             in_queue = claim.claim_id if door.is_queue_slot else ""
             job_id = f"push-{claim.claim_id}" if in_queue else f"{door.job_type}-{claim.claim_id}"
@@ -113,9 +123,12 @@ class DoorWatcher:
                     self._queue.submission(spec, job_id=spec.job_id or job_id, claim=in_queue)
                 )
             except InvalidJobError as error:
-                await self._reject(door, claim, in_queue, str(error))
+                refused.append((claim, in_queue, str(error)))
         if submissions:
             await self._queue.submit(submissions)
+        # After the submit, which may fail and be repeated: a refusal is listed once.
+        for claim, in_queue, reason in refused:
+            await self._reject(door, claim, in_queue, reason)
         if not door.is_queue_slot and claims:
             await self._queue.redis.hdel(
                 f"{{{door.key}}}:claimed", *(claim.claim_id for claim in claims)

@@ -6,15 +6,22 @@ import json
 from typing import Any
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
-COUNTS = ("known", "queued", "delayed", "leased", "done", "failed", "skipped", "left")
+COUNTS = ("known", "queued", "delayed", "leased", "done", "failed", "skipped")
 
 
 class QueueReader:
     """One queue, read past our own client: a fault there cannot hide itself."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.redis = redis.Redis.from_url(url)
+        # A server that is away for a moment is waited for.
+        self.redis = redis.Redis.from_url(
+            url,
+            retry=Retry(ConstantBackoff(0.1), 300),
+            retry_on_error=[ConnectionError, redis.ConnectionError, redis.BusyLoadingError],
+        )
         self.name = name
         self.prefix = f"{{{name}}}:"
 
@@ -59,7 +66,7 @@ class QueueReader:
         return int(self.redis.llen(f"{self.prefix}rejected"))
 
     def assert_conserved(self, job_id: str) -> None:
-        """known = queued + delayed + leased + done + failed + skipped + left."""
+        """known = queued + delayed + leased + done + failed + skipped."""
         counts = self.counts(job_id)
         assert counts["known"] == sum(v for name, v in counts.items() if name != "known"), counts
 

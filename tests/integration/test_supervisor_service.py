@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import time
 from collections import defaultdict
@@ -149,9 +150,7 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_at_once(place: QueuePla
                 await until(lambda kills=kills: hits() > 40 * kills, what="the crawl goes on")
                 victim, pid = sorted(pids(service).items())[kills % 2]
                 psutil.Process(pid).kill()
-                killed_s = time.monotonic()
-                await until(lambda pid=pid: victim_is_replaced(service, victim, pid))
-                assert time.monotonic() - killed_s < 5
+                await until(functools.partial(is_replaced, service, victim, pid), 5, "a new worker")
             result = await job.result(timeout=60)
             assert (result.status, result.pages_scraped, result.error_count) == (
                 "completed",
@@ -167,7 +166,7 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_at_once(place: QueuePla
         ] * 3
         assert len(record.by_name["workerReady"]) == 5
 
-    def victim_is_replaced(service: ScraperWorkerService, victim: str, pid: int) -> bool:
+    def is_replaced(service: ScraperWorkerService, victim: str, pid: int) -> bool:
         return pids(service).get(victim, pid) != pid
 
     def finished(record: Record) -> WorkerCompleted:
@@ -176,7 +175,7 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_at_once(place: QueuePla
         return event
 
     with serve(default=tree(300, delay_s=0.05)) as site:
-        run(scenario(site.url, lambda: site.hits.total()))
+        run(scenario(site.url, site.hits.total))
 
 
 def test_the_fleet_is_scaled_and_restarted_while_a_job_runs(place: QueuePlace) -> None:
@@ -210,7 +209,7 @@ def test_the_fleet_is_scaled_and_restarted_while_a_job_runs(place: QueuePlace) -
         assert hits() == 250
 
     with serve(default=tree(250, delay_s=0.08)) as site:
-        run(scenario(site.url, lambda: site.hits.total()))
+        run(scenario(site.url, site.hits.total))
 
 
 def test_stop_drains_and_charges_nothing(place: QueuePlace) -> None:
@@ -229,7 +228,7 @@ def test_stop_drains_and_charges_nothing(place: QueuePlace) -> None:
         assert hits() == 200
 
     with serve(default=tree(200, delay_s=0.05)) as site:
-        run(scenario(site.url, lambda: site.hits.total()))
+        run(scenario(site.url, site.hits.total))
 
 
 def test_a_listener_may_stop_the_service_that_calls_it(place: QueuePlace) -> None:
@@ -372,7 +371,7 @@ def test_the_service_lives_through_a_killed_embedded_server(tmp_path: Path) -> N
             assert (await service.get_health_status()).healthy
 
     with serve(default=tree(150, delay_s=0.05)) as site:
-        run(scenario(site.url, lambda: site.hits.total()))
+        run(scenario(site.url, site.hits.total))
     # The service has let go of it: nothing may be left on the folder.
     with EmbeddedServer.acquire(tmp_path / "data") as again:
         assert again.url

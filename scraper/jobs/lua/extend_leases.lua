@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Extend a worker's leases and tell which of its jobs are no longer worked on.
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 lease ms, 3.. jobs held

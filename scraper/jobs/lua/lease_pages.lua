@@ -8,7 +8,8 @@
 -- Reply   {now ms, next due ms (0 = nothing known), pages, jobs, gone}
 --         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra}
 --         jobs:  {id, spec, site, attempt, recorded start} for each job not among those held
---         gone:  held jobs that are no longer worked on (cancelled, finished, paused)
+--         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
+--                paused job's are not: what is leased of it is fetched and committed
 local worker, request = ARGV[1], ARGV[2]
 local want, slots, ahead, spare = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local horizon = tonumber(ARGV[8])
@@ -259,7 +260,7 @@ for i = 10, #ARGV do
   if state and may_lease(state) then
     held[ARGV[i]] = true
     held_before[ARGV[i]] = true
-  else
+  elseif state ~= 'paused' then
     gone[#gone + 1] = ARGV[i]
   end
 end

@@ -1,0 +1,46 @@
+"""The links of a page, as they are written."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from selectolax.lexbor import LexborNode
+
+from scraper.extraction import limits
+from scraper.extraction.text import collapsed, raw_text
+
+
+class Anchor(NamedTuple):
+    """A link: `href` as written, its text ('' where it has none), its `rel` in lower case.
+
+    A tuple, not a dataclass: thousands are made a second, each in a third of the time.
+    """
+
+    href: str
+    text: str
+    rel: str | None
+
+
+def read_anchors(nodes: Iterable[LexborNode]) -> tuple[list[Anchor], bool]:
+    """The links of <a href> and <area href>, in document order; whether some are left out.
+
+    The texts of all together are limited: links can be nested, and then share their text.
+    """
+    anchors: list[Anchor] = []
+    chars_left = limits.MAX_ANCHORS_TOTAL_CHARS
+    for node in nodes:
+        attributes = node.attributes
+        if "href" not in attributes:
+            continue
+        if len(anchors) == limits.MAX_ANCHORS:
+            return anchors, True
+        text = raw_text(node) if chars_left > 0 else ""
+        chars_left -= len(text)
+        rel = attributes.get("rel")
+        anchors.append(
+            Anchor(
+                attributes["href"] or "",
+                collapsed(text, limits.MAX_ANCHOR_TEXT_CHARS),
+                collapsed(rel.lower(), limits.MAX_REL_CHARS) or None if rel else None,
+            )
+        )
+    return anchors, chars_left < 0

@@ -1,0 +1,44 @@
+"""The images of a page."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from selectolax.lexbor import LexborNode
+
+from scraper.extraction import limits
+from scraper.extraction.text import collapsed
+from scraper.extraction.urls import http_url
+
+
+class Image(TypedDict):
+    """An image; `src` is absolute, `alt` '' where the page gives none."""
+
+    src: str
+    alt: str
+
+
+def read_images(base_url: str, nodes: Sequence[LexborNode]) -> tuple[list[Image], bool]:
+    """Each image once, in document order; whether some are left out.
+
+    Where `src` is no http(s) URL (a placeholder), `data-src` and `srcset` are looked at.
+    """
+    images: dict[str, Image] = {}
+    for node in nodes:
+        attributes = node.attributes
+        src = _source(base_url, attributes)
+        if src is None or src in images:
+            continue
+        if len(images) == limits.MAX_IMAGES:
+            return list(images.values()), True
+        alt = collapsed(attributes.get("alt") or "", limits.MAX_ALT_CHARS)
+        images[src] = {"src": src, "alt": alt}
+    return list(images.values()), False
+
+
+def _source(base_url: str, attributes: dict[str, str | None]) -> str | None:
+    for name in ("src", "data-src"):
+        value = attributes.get(name)
+        if value and value.strip() and (src := http_url(base_url, value)):
+            return src
+    srcset = (attributes.get("srcset") or attributes.get("data-srcset") or "").split(None, 1)
+    return http_url(base_url, srcset[0].rstrip(",")) if srcset else None

@@ -1,0 +1,133 @@
+"""What a page says about itself: title, language, canonical URL, headings, <meta>."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypedDict
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from scraper.extraction import limits
+from scraper.extraction.text import collapsed, raw_text
+from scraper.extraction.urls import http_url
+
+_LANGUAGE = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.MAX_LANGUAGE_CHARS}}}")
+_OPEN_GRAPH_PREFIXES: Final = ("og:", "article:", "book:", "product:", "profile:", "video:")
+# Generators of documentation put a link to the heading into the heading.
+_PERMALINK: Final = "¶"
+
+
+class Heading(TypedDict):
+    """A heading of a page; `level` is 1 to 6."""
+
+    level: int
+    text: str
+
+
+@dataclass(slots=True)
+class MetaTags:
+    """What the <meta> elements of a page say. `language` is that of `content-language`."""
+
+    description: str | None = None
+    language: str | None = None
+    noindex: bool = False
+    nofollow: bool = False
+    open_graph: dict[str, str | list[str]] = field(default_factory=dict)
+
+
+def read_title(tree: LexborHTMLParser, titles: Sequence[LexborNode]) -> str | None:
+    """The document's title; <title> in SVG is none."""
+    if not titles:
+        return None
+    title: LexborNode | None = titles[0]
+    parent = titles[0].parent
+    if parent is None or parent.tag != "head":
+        title = tree.css_first("title:not(svg *)")
+    return collapsed(title.text(), limits.MAX_TITLE_CHARS) or None if title else None
+
+
+def read_language(root: LexborNode, meta_tags: MetaTags) -> str | None:
+    """The language tag (BCP 47) of <html>, or else of <meta http-equiv=content-language>."""
+    attributes = root.attributes
+    for value in (attributes.get("lang"), attributes.get("xml:lang"), meta_tags.language):
+        if value and _LANGUAGE.fullmatch(language := value.strip()):
+            return language
+    return None
+
+
+def read_base_url(url: str, bases: Iterable[LexborNode]) -> str:
+    """What the page's links are relative to: its first <base href>, if that is http(s)."""
+    for base in bases:
+        attributes = base.attributes
+        if "href" in attributes:
+            return http_url(url, attributes["href"] or "") or url
+    return url
+
+
+def read_canonical(base_url: str, links: Iterable[LexborNode]) -> str | None:
+    """The URL of the first usable <link rel=canonical>."""
+    for link in links:
+        attributes = link.attributes
+        rel, href = attributes.get("rel"), attributes.get("href")
+        if rel and href and "canonical" in rel.lower().split():
+            url = http_url(base_url, href)
+            if url is not None:
+                return url
+    return None
+
+
+def read_headings(nodes: Sequence[LexborNode]) -> tuple[list[Heading], bool]:
+    """The headings with text, in document order; whether some are left out."""
+    headings: list[Heading] = []
+    chars_left = limits.MAX_HEADINGS_TOTAL_CHARS
+    for node in nodes:
+        if len(headings) == limits.MAX_HEADINGS or chars_left < 0:
+            return headings, True
+        raw = raw_text(node)
+        chars_left -= len(raw)
+        text = collapsed(raw, limits.MAX_HEADING_CHARS).removesuffix(_PERMALINK).rstrip()
+        if text:
+            level = int((node.tag or "h6")[1])
+            headings.append({"level": level, "text": text})
+    return headings, False
+
+
+def read_meta_tags(nodes: Sequence[LexborNode]) -> MetaTags:
+    """What the first 1,000 <meta> elements say; of several descriptions the first counts."""
+    found = MetaTags()
+    for node in nodes[: limits.MAX_METAS]:
+        attributes = node.attributes
+        content = attributes.get("content")
+        if not content:
+            continue
+        key = attributes.get("property") or attributes.get("name")
+        if key:
+            _read_named(found, key.strip().lower(), content)
+        elif (attributes.get("http-equiv") or "").lower() == "content-language":
+            found.language = found.language or content
+    return found
+
+
+def _read_named(found: MetaTags, key: str, content: str) -> None:
+    if key == "description":
+        if found.description is None:
+            found.description = collapsed(content, limits.MAX_DESCRIPTION_CHARS) or None
+    elif key == "robots":
+        directives = {directive.strip() for directive in content.lower().split(",")}
+        found.noindex |= not directives.isdisjoint(("noindex", "none"))
+        found.nofollow |= not directives.isdisjoint(("nofollow", "none"))
+    elif key.startswith(_OPEN_GRAPH_PREFIXES):
+        _add_open_graph(found.open_graph, key, content)
+
+
+def _add_open_graph(open_graph: dict[str, str | list[str]], key: str, content: str) -> None:
+    value = collapsed(content, limits.MAX_OPEN_GRAPH_CHARS)
+    known = open_graph.get(key)
+    if known is None:
+        is_usual = len(key) <= limits.MAX_OPEN_GRAPH_NAME_CHARS
+        if is_usual and len(open_graph) < limits.MAX_OPEN_GRAPH_NAMES:
+            open_graph[key] = value
+    elif isinstance(known, str):
+        open_graph[key] = [known, value]
+    elif len(known) < limits.MAX_OPEN_GRAPH_VALUES:
+        known.append(value)

@@ -1,0 +1,154 @@
+"""Redis is killed, or full, in mid-crawl: workers wait, nothing accepted is lost, it goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from scraper.jobs import EmbeddedServer
+from tests.chaos.fleet import fleet
+from tests.chaos.queue_reader import QueueReader
+from tests.chaos.scale import by_scale
+from tests.support.processes import environment, run, wait_until
+from tests.support.site import serve, tree
+
+QUEUE = "scrape-queue"
+PAGES = by_scale(600, 5_000)
+KILLS = by_scale(2, 10)
+LEASE_MS = 2_000
+CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """An embedded server that a test may hurt."""
+
+    embedded: EmbeddedServer
+    queue: QueueReader
+
+    def env(self, **more: str) -> dict[str, str]:
+        return environment(None, DATA_DIR=str(self.embedded.data_dir), **more)
+
+    @property
+    def pid(self) -> int:
+        return int(self.queue.redis.info("server")["process_id"])
+
+    @property
+    def used_bytes(self) -> int:
+        return int(self.queue.redis.info("memory")["used_memory"])
+
+    def limit(self, maxmemory_bytes: int) -> None:
+        self.queue.redis.config_set("maxmemory", maxmemory_bytes)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnServer]:
+    with EmbeddedServer.acquire(tmp_path / "data") as embedded:
+        queue = QueueReader(embedded.url, QUEUE)
+        yield OwnServer(embedded, queue)
+        queue.close()
+
+
+def assert_complete(queue: QueueReader, base: str) -> None:
+    assert queue.state("crawl") == "completed"
+    queue.assert_exactly_once("crawl")
+    queue.assert_conserved("crawl")
+    assert set(queue.recorded("crawl")) == {f"{base}/{number}" for number in range(PAGES)}
+
+
+@pytest.mark.timeout(by_scale(90, 300))
+def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
+    queue = server.queue
+    with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(server.env()) as running:
+        wait_until(lambda: len(running.workers) == 2, 30, "workers start")
+        queue.push({**CRAWL, "url": f"{site.url}/0"})
+        for number in range(KILLS):
+            moment = PAGES * (number + 0.5) / (KILLS + 1)
+            wait_until(lambda at=moment: queue.done("crawl") >= at, 60, "the crawl goes on")
+            assert not queue.has_ended("crawl")
+            pid = server.pid
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda gone=pid: not psutil.pid_exists(gone), 5, "the server dies")
+            wait_until(lambda gone=pid: server.pid != gone, 20, "the server is back")
+        before = [worker.pid for worker in running.workers]
+        wait_until(lambda: queue.has_ended("crawl"), 60, "the crawl ends")
+        assert [worker.pid for worker in running.workers] == before
+        assert_complete(queue, site.url)
+        repeats = site.hits.total() - len(site.hits)
+        print(f"{PAGES} pages, {KILLS} kills of Redis, {repeats} fetches repeated")
+        assert repeats <= KILLS * 2 * 16
+
+
+def is_full(client: redis.Redis) -> bool:
+    try:
+        client.set("probe", "x")
+    except redis.exceptions.OutOfMemoryError:
+        return True
+    return False
+
+
+@pytest.mark.timeout(120)
+def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> None:
+    queue = server.queue
+    env = server.env(PARSE_LIMIT="0.5", STALL_TIMEOUT="1", LEASE=str(LEASE_MS))
+    with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(env) as running:
+        wait_until(lambda: len(running.workers) == 2, 30, "workers start")
+        queue.push({**CRAWL, "url": f"{site.url}/0"})
+        wait_until(lambda: queue.done("crawl") >= PAGES / 10, 60, "the crawl runs")
+        workers = [worker.pid for worker in running.workers]
+        server.limit(server.used_bytes // 2)
+        full_s = time.monotonic()
+        assert is_full(queue.redis)
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            queue.push(f"{site.url}/raw")
+        assert_submit_is_refused(server, f"{site.url}/1")
+        wait_until(lambda: time.monotonic() > full_s + 1.5 * LEASE_MS / 1000, 20, "leases are old")
+        assert queue.done("crawl") < PAGES
+        assert shortest_lease_ms(queue) > 0, "a full server takes no worker for dead"
+        server.limit(0)
+        wait_until(lambda: queue.has_ended("crawl"), 60, "the crawl goes on and ends")
+        assert [worker.pid for worker in running.workers] == workers
+        assert_complete(queue, site.url)
+        assert max(site.hits.values()) == 1
+
+
+def shortest_lease_ms(queue: QueueReader) -> float:
+    """What is left of the lease of the worker that was heard of the longest ago."""
+    seconds, micros = queue.redis.time()
+    ends = queue.redis.zrange(f"{queue.prefix}workers", 0, 0, withscores=True)
+    return float(ends[0][1]) - (seconds * 1000 + micros / 1000)
+
+
+def assert_submit_is_refused(server: OwnServer, url: str) -> None:
+    refused = run(
+        "supervisor", "submit", "single-page", url, "--job-id", "no", env=server.env()
+    )
+    assert refused.returncode == 1
+    assert "nearly full" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert server.queue.state("no") is None
+
+
+@pytest.mark.timeout(120)
+def test_a_push_that_finds_no_room_is_kept_and_runs_when_there_is_room(server: OwnServer) -> None:
+    queue = server.queue
+    with serve(default=tree(10)) as site, fleet(server.env()) as running:
+        queue.push(f"{site.url}/1")
+        wait_until(lambda: len(queue.jobs("completed")) == 1, 30, "the service runs")
+        # Submits end at 0.9 of the limit; the server itself takes more.
+        server.limit(int(server.used_bytes / 0.95))
+        queue.push(*(f"{site.url}/{number}" for number in range(2, 5)))
+        wait_until(lambda: queue.redis.hlen(f"{queue.prefix}claimed") == 3, 20, "they are claimed")
+        assert queue.jobs("waiting") == []
+        server.limit(0)
+        wait_until(lambda: len(queue.jobs("completed")) == 4, 20, "they run")
+        assert running.is_alive
+        assert max(site.hits.values()) == 1
