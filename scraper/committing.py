@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import orjson
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from scraper.frontier import Frontier
-from scraper.jobs.leases import CommitOutcome, PageCommit
+from scraper.jobs.leases import CommitOutcome, PageCommit, PageOutcome
 from scraper.lineage import PageWork
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,11 @@ BATCH_WAIT_S = 0.025
 # While other jobs wait for a page's host: soon, yet not one call a page.
 CONTENDED_WAIT_S = 0.004
 BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+# Answers of a server that will take the same call later.
+PASSING = (
+    "OOM", "MISCONF", "LOADING", "READONLY", "BUSY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN",
+    "TRYAGAIN", "MOVED", "ASK", "NOSCRIPT", "max number of clients", "UNKILLABLE",
+)  # fmt: skip
 
 
 class Committer:
@@ -111,6 +117,8 @@ class Committer:
             try:
                 outcomes = await self.frontier.commit_pages(self.worker, self._memory(), pages)
             except (RedisError, OSError) as error:
+                if is_refusal(error):
+                    return await self._commit_one_by_one(pages, error)
                 if failures in (0, 10, 100):
                     log.warning("commit waits for Redis", pages=len(pages), error=str(error))
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
@@ -119,3 +127,25 @@ class Committer:
                 if failures:
                     log.info("commit went through", pages=len(pages), failures=failures)
                 return outcomes
+
+    async def _commit_one_by_one(
+        self, pages: Sequence[PageCommit], error: Exception
+    ) -> list[CommitOutcome]:
+        """Redis refused the batch for what is in it: only the page that is to blame may fail."""
+        if len(pages) > 1:
+            return [(await self._commit([page]))[0] for page in pages]
+        [page] = pages
+        log.error("a page cannot be committed", url=page.url, error=str(error))
+        if page.outcome is PageOutcome.FAILED:
+            await self.frontier.release_pages(self.worker, [page.token])
+            return [CommitOutcome.LEASE_LOST]
+        payload = orjson.dumps({"url": page.url, "code": "internal", "message": str(error)})
+        failed = PageCommit(page.token, PageOutcome.FAILED, page.url, payload, code="internal")
+        return await self._commit([failed])
+
+
+def is_refusal(error: Exception) -> bool:
+    """True when repeating the same call cannot help; a full, loading or read-only server can."""
+    if not isinstance(error, ResponseError) or isinstance(error, OutOfMemoryError):
+        return False
+    return not str(error).startswith(PASSING)

@@ -14,7 +14,8 @@ from scraper.scope import LinkResolver, Scope, canonical_url, host_key
 if TYPE_CHECKING:
     from scraper.lineage import PageWork
 
-KNOWN_URLS_KEPT = 500_000
+KNOWN_URLS_KEPT = 200_000
+LINKS_REMEMBERED = 100_000
 
 
 @lru_cache(maxsize=64)
@@ -61,7 +62,7 @@ class JobRun:
             max_depth=spec.max_depth,
             site_hosts=(host_key(self.site),) if self.site else (),
         )
-        self.resolver = LinkResolver(self.scope)
+        self.resolver = LinkResolver(self.scope, capacity=LINKS_REMEMBERED)
 
     def update(self, job: LeasedJob) -> None:
         """Take what changed since: where the start page ended, the attempt."""

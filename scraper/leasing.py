@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 
 IDLE_POLL_S = 0.5
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-RUNS_KEPT = 64
+# Jobs out of hand whose links are remembered: each may take some 100 MB.
+RUNS_SPARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +221,12 @@ class LeaseKeeper:
             self._on_pages()
 
     def _forget_runs(self) -> None:
-        if len(self.runs) <= RUNS_KEPT + 4 * self.limits.jobs:
+        """Keep what is known of the jobs in hand and of a few more, the newest."""
+        spare = len(self.runs) - len(self.held_jobs) - RUNS_SPARE
+        if spare <= 0:
             return
         held = set(self.held_jobs)
-        for job_id in [job for job in self.runs if job not in held][:RUNS_KEPT]:
+        for job_id in [job for job in self.runs if job not in held][:spare]:
             del self.runs[job_id]
 
     def _forget_known(self) -> None:

@@ -19,6 +19,7 @@ from scraper.job_spider import JobSpider
 from scraper.jobs import JobHandle, JobQueue, JobsError, open_queue
 from scraper.jobs.config import Config, load_config
 from scraper.jobs.doors import DoorWatcher
+from scraper.jobs.ending import end_tasks
 from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork
@@ -134,9 +135,7 @@ class Worker:
             return
         self.keeper.is_draining = True
         await self.committer.flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         try:
             await self.frontier.reclaim_worker([self.instance])
             if self.queue and self.job and not self.job_has_ended:

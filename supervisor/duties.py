@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from scraper.jobs.ending import end_tasks
+
 log = structlog.get_logger(__name__)
 
 RESTART_S = 1.0
-CANCEL_AGAIN_S = 0.2
 
 
 class Duties:
@@ -27,13 +28,7 @@ class Duties:
         """End those whose names begin like this ("": all) and wait until they have."""
         chosen = [name for name in self._tasks if name.startswith(prefix)]
         tasks = [self._tasks.pop(name) for name in chosen]
-        pending = {task for task in tasks if not task.done()}
-        while pending:
-            for task in pending:
-                task.cancel()
-            # Again and again: asyncio.wait_for of Python 3.11, which redis-py sends each command
-            # with, forgets a cancellation that comes just when the command has been sent.
-            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        await end_tasks(tasks)
 
 
 async def _keep(name: str, duty: Callable[[], Awaitable[None]]) -> None:

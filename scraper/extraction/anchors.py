@@ -20,8 +20,8 @@ class Anchor(NamedTuple):
     rel: str | None
 
 
-def read_anchors(nodes: Iterable[LexborNode]) -> tuple[list[Anchor], bool]:
-    """The links of <a href> and <area href>, in document order; whether some are left out.
+def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
+    """The links of <a href> and <area href>, in document order; adds 'anchors' to `cuts`.
 
     The texts of all together are limited: links can be nested, and then share their text.
     """
@@ -32,7 +32,8 @@ def read_anchors(nodes: Iterable[LexborNode]) -> tuple[list[Anchor], bool]:
         if "href" not in attributes:
             continue
         if len(anchors) == limits.MAX_ANCHORS:
-            return anchors, True
+            cuts.add("anchors")
+            return anchors
         text = raw_text(node) if chars_left > 0 else ""
         chars_left -= len(text)
         rel = attributes.get("rel")
@@ -43,4 +44,6 @@ def read_anchors(nodes: Iterable[LexborNode]) -> tuple[list[Anchor], bool]:
                 collapsed(rel.lower(), limits.MAX_REL_CHARS) or None if rel else None,
             )
         )
-    return anchors, chars_left < 0
+    if chars_left < 0:
+        cuts.add("anchors")
+    return anchors

@@ -17,8 +17,8 @@ class Image(TypedDict):
     alt: str
 
 
-def read_images(base_url: str, nodes: Sequence[LexborNode]) -> tuple[list[Image], bool]:
-    """Each image once, in document order; whether some are left out.
+def read_images(base_url: str, nodes: Sequence[LexborNode], cuts: set[str]) -> list[Image]:
+    """Each image once, in document order; adds 'images' to `cuts`.
 
     Where `src` is no http(s) URL (a placeholder), `data-src` and `srcset` are looked at.
     """
@@ -29,10 +29,11 @@ def read_images(base_url: str, nodes: Sequence[LexborNode]) -> tuple[list[Image]
         if src is None or src in images:
             continue
         if len(images) == limits.MAX_IMAGES:
-            return list(images.values()), True
+            cuts.add("images")
+            break
         alt = collapsed(attributes.get("alt") or "", limits.MAX_ALT_CHARS)
         images[src] = {"src": src, "alt": alt}
-    return list(images.values()), False
+    return list(images.values())
 
 
 def _source(base_url: str, attributes: dict[str, str | None]) -> str | None:

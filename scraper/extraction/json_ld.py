@@ -17,17 +17,18 @@ _MAX_INT_DIGITS = 18
 
 @dataclass(slots=True)
 class JsonLd:
-    """`objects` as parsed (arrays of objects are opened, @graph is kept), how many blocks are
-    broken, and whether some are left out for their number or length.
+    """`objects` as parsed (arrays of objects are opened, @graph is kept); the number of blocks that
+    are broken.
     """
 
     objects: list[dict[str, object]] = field(default_factory=list)
     broken: int = 0
-    is_cut: bool = False
 
 
-def read_json_ld(scripts: Iterable[LexborNode]) -> JsonLd:
-    """The JSON-LD of a page: what is no JSON object or array is counted as broken."""
+def read_json_ld(scripts: Iterable[LexborNode], cuts: set[str]) -> JsonLd:
+    """The JSON-LD of a page: what is no JSON object or array counts as broken; adds 'json_ld' to
+    `cuts`.
+    """
     found = JsonLd()
     blocks = 0
     chars_left = limits.MAX_JSON_LD_TOTAL_CHARS
@@ -39,7 +40,7 @@ def read_json_ld(scripts: Iterable[LexborNode]) -> JsonLd:
         blocks += 1
         chars_left -= len(text)
         if blocks > limits.MAX_JSON_LD_BLOCKS or chars_left < 0:
-            found.is_cut = True
+            cuts.add("json_ld")
             break
         if text and not text.isspace():
             _add_block(found, text)

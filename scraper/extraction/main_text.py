@@ -12,10 +12,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper.extraction.elements import Elements, Group
 from scraper.extraction.limits import MAX_TEXT_CHARS
+from scraper.extraction.text import PERMALINK
 
 # Less is no main content but a shell that a script would fill.
 _MIN_MAIN_CHARS: Final = 200
 _MIN_PROSE_CHARS: Final = 140
+# Enough for MAX_TEXT_CHARS, unless most of it is white space or menus.
+_MAX_RAW_CHARS: Final = 4 * MAX_TEXT_CHARS
 # A paragraph is a menu when so much of it is links, and the links are short.
 _LINK_SHARE: Final = 0.6
 _MAX_MENU_LINK_CHARS: Final = 80
@@ -35,18 +38,17 @@ _WHOLE_PAGE: Final = ("html", "body", "main")
 _END_OF_PARAGRAPH: Final = "\x1e"
 _LINK_STARTS, _LINK_ENDS, _HEADING = "\x01", "\x02", "\x03"
 _MARKS = re.compile(f"[{_LINK_STARTS}{_LINK_ENDS}{_HEADING}]")
-_PERMALINK: Final = "¶"
 
 
-def read_main_text(tree: LexborHTMLParser, elements: Elements) -> tuple[str, bool]:
-    """The paragraphs of the main content, one a line; whether it was cut at 500,000 characters.
+def read_main_text(tree: LexborHTMLParser, elements: Elements, cuts: set[str]) -> str:
+    """The paragraphs of the main content, one a line; adds 'text' to `cuts`.
 
     That is <main> (or role=main), or else the page's only <article>, or else the body without
     paragraphs that are menus. Headers count as content inside of an article or main element only.
     """
     body = tree.body
     if body is None:
-        return "", False
+        return ""
     main = _main_of(body, elements)
     _remove_boilerplate(tree, elements)
     lines: list[str] = []
@@ -56,15 +58,16 @@ def read_main_text(tree: LexborHTMLParser, elements: Elements) -> tuple[str, boo
     if sum(map(len, lines)) < _MIN_MAIN_CHARS:
         lines = _lines_without_menus(body, elements) or lines
     text = "\n".join(lines)
-    return text[:MAX_TEXT_CHARS], len(text) > MAX_TEXT_CHARS
+    if len(text) > MAX_TEXT_CHARS:
+        cuts.add("text")
+    return text[:MAX_TEXT_CHARS]
 
 
 def _main_of(body: LexborNode, elements: Elements) -> LexborNode | None:
-    mains = elements[Group.MAIN] or body.css("[role=main]")
-    if mains:
-        return mains[0]
+    if elements[Group.MAIN]:
+        return elements[Group.MAIN][0]
     articles = elements[Group.ARTICLE]
-    return articles[0] if len(articles) == 1 else None
+    return body.css_first("[role=main]", articles[0] if len(articles) == 1 else None)
 
 
 def _remove_boilerplate(tree: LexborHTMLParser, elements: Elements) -> None:
@@ -117,12 +120,13 @@ def _open_inline(elements: Elements) -> None:
 
 def _paragraphs(root: LexborNode) -> list[str]:
     root.merge_text_nodes()
-    return root.text(separator=_END_OF_PARAGRAPH, skip_empty=True).split(_END_OF_PARAGRAPH)
+    text = root.text(separator=_END_OF_PARAGRAPH, skip_empty=True)
+    return text[:_MAX_RAW_CHARS].split(_END_OF_PARAGRAPH)
 
 
 def _lines(paragraphs: Iterable[str]) -> list[str]:
     collapsed = [" ".join(paragraph.split()) for paragraph in paragraphs]
-    return [line.removesuffix(_PERMALINK) for line in collapsed if line]
+    return [line for text in collapsed if (line := text.rstrip(PERMALINK))]
 
 
 def _lines_without_menus(body: LexborNode, elements: Elements) -> list[str]:
@@ -143,8 +147,8 @@ def _lines_without_menus(body: LexborNode, elements: Elements) -> list[str]:
         text, is_menu = paragraph, False
         if starts or is_in_link or _HEADING in paragraph:
             linked, is_in_link = _linked_chars(paragraph, is_in_link)
-            is_menu = _is_menu(paragraph, starts, linked)
-            text = _MARKS.sub("", paragraph)
+            text = _MARKS.sub("", paragraph).strip()
+            is_menu = _HEADING not in paragraph and _are_mostly_links(text, starts, linked)
         everything.append(text)
         if not is_menu:
             prose.append(text)
@@ -152,12 +156,9 @@ def _lines_without_menus(body: LexborNode, elements: Elements) -> list[str]:
     return lines if sum(map(len, lines)) >= _MIN_PROSE_CHARS else _lines(everything)
 
 
-def _is_menu(paragraph: str, starts: int, linked: int) -> bool:
-    return (
-        linked >= _LINK_SHARE * len(paragraph)
-        and linked <= _MAX_MENU_LINK_CHARS * max(starts, 1)
-        and _HEADING not in paragraph
-    )
+def _are_mostly_links(text: str, links: int, linked_chars: int) -> bool:
+    is_short = linked_chars <= _MAX_MENU_LINK_CHARS * max(links, 1)
+    return is_short and linked_chars >= _LINK_SHARE * len(text)
 
 
 def _linked_chars(line: str, is_in_link: bool) -> tuple[int, bool]:

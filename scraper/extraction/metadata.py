@@ -8,13 +8,11 @@ from typing import Final, TypedDict
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper.extraction import limits
-from scraper.extraction.text import collapsed, raw_text
+from scraper.extraction.text import PERMALINK, collapsed, raw_text
 from scraper.extraction.urls import http_url
 
 _LANGUAGE = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.MAX_LANGUAGE_CHARS}}}")
 _OPEN_GRAPH_PREFIXES: Final = ("og:", "article:", "book:", "product:", "profile:", "video:")
-# Generators of documentation put a link to the heading into the heading.
-_PERMALINK: Final = "¶"
 
 
 class Heading(TypedDict):
@@ -76,20 +74,21 @@ def read_canonical(base_url: str, links: Iterable[LexborNode]) -> str | None:
     return None
 
 
-def read_headings(nodes: Sequence[LexborNode]) -> tuple[list[Heading], bool]:
-    """The headings with text, in document order; whether some are left out."""
+def read_headings(nodes: Sequence[LexborNode], cuts: set[str]) -> list[Heading]:
+    """The headings with text, in document order; adds 'headings' to `cuts`."""
     headings: list[Heading] = []
     chars_left = limits.MAX_HEADINGS_TOTAL_CHARS
     for node in nodes:
         if len(headings) == limits.MAX_HEADINGS or chars_left < 0:
-            return headings, True
+            cuts.add("headings")
+            return headings
         raw = raw_text(node)
         chars_left -= len(raw)
-        text = collapsed(raw, limits.MAX_HEADING_CHARS).removesuffix(_PERMALINK).rstrip()
+        text = collapsed(raw, limits.MAX_HEADING_CHARS).rstrip(PERMALINK)
         if text:
             level = int((node.tag or "h6")[1])
             headings.append({"level": level, "text": text})
-    return headings, False
+    return headings
 
 
 def read_meta_tags(nodes: Sequence[LexborNode]) -> MetaTags:

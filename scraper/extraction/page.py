@@ -77,50 +77,32 @@ def parse_page(body: bytes, url: str, *, content_type: str | None, profile: Prof
     `content_type` is the header's value. Any bytes make a page; nothing is raised for bad markup.
     """
     encoding = detect_encoding(body, content_type)
-    markup, is_cut = tame_markup(utf8_markup(body, encoding))
-    tree = LexborHTMLParser(markup, options=_OPTIONS)
-    is_full = profile is Profile.FULL
+    cuts: set[str] = set()
+    tree = LexborHTMLParser(tame_markup(utf8_markup(body, encoding), cuts), options=_OPTIONS)
     root = tree.root
     if root is None:
         raise RuntimeError("Lexbor made no <html>")
+    is_full = profile is Profile.FULL
     elements = (FULL_SORTER if is_full else LINKS_SORTER).sort(root)
     base_url = read_base_url(url, elements[Group.BASE])
     meta_tags = read_meta_tags(elements[Group.META])
-    headings, headings_cut = read_headings(elements[Group.HEADING])
-    anchors, anchors_cut = read_anchors(elements[Group.ANCHOR])
-    title = read_title(tree, elements[Group.TITLE])
-    images: list[Image] = []
-    images_cut = False
-    json_ld = JsonLd()
-    text, text_cut = "", False
-    if is_full:
-        images, images_cut = read_images(base_url, elements[Group.IMAGE])
-        json_ld = read_json_ld(elements[Group.SCRIPT])
-        # Last: it takes the tree to pieces.
-        text, text_cut = read_main_text(tree, elements)
-    cuts = {
-        "anchors": anchors_cut,
-        "headings": headings_cut,
-        "images": images_cut,
-        "json_ld": json_ld.is_cut,
-        "markup": is_cut,
-        "text": text_cut,
-    }
+    json_ld = read_json_ld(elements[Group.SCRIPT], cuts) if is_full else JsonLd()
     return ParsedPage(
         encoding=encoding,
         base_url=base_url,
         language=read_language(root, meta_tags),
-        title=title,
+        title=read_title(tree, elements[Group.TITLE]),
         description=meta_tags.description,
         canonical=read_canonical(base_url, elements[Group.LINK]),
-        headings=headings,
-        anchors=anchors,
+        headings=read_headings(elements[Group.HEADING], cuts),
+        anchors=read_anchors(elements[Group.ANCHOR], cuts),
         open_graph=meta_tags.open_graph,
         noindex=meta_tags.noindex,
         nofollow=meta_tags.nofollow,
-        text=text,
-        images=images,
+        images=read_images(base_url, elements[Group.IMAGE], cuts) if is_full else [],
         json_ld=json_ld.objects,
         json_ld_broken=json_ld.broken,
-        truncated=frozenset(name for name, is_cut in cuts.items() if is_cut),
+        # These two last: the text takes the tree to pieces, and both cut.
+        text=read_main_text(tree, elements, cuts) if is_full else "",
+        truncated=frozenset(cuts),
     )

@@ -15,6 +15,7 @@ from scraper.extraction.limits import MAX_ATTRIBUTES, MAX_DEPTH, MAX_TAGS
 
 _NEST_FROM_TAGS: Final = 16_384
 _ATTRIBUTES_FROM_BYTES: Final = 131_072
+_LONG_TAG_BYTES: Final = 8_192
 _FORMATTING_FROM_TAGS: Final = 2_000
 _MAX_REOPENED: Final = 1_000_000
 # The parser keeps so many open formatting elements that are equal (the "Noah's Ark clause").
@@ -64,8 +65,8 @@ _FORMATTING_NAMES: Final = frozenset(
 _FOREIGN: Final = frozenset((b"svg", b"math"))
 
 
-def tame_markup(markup: bytes) -> tuple[bytes, bool]:
-    """Markup (UTF-8) that parses in time and memory of its length; whether anything was left out.
+def tame_markup(markup: bytes, cuts: set[str]) -> bytes:
+    """Markup (UTF-8) that parses in time and memory of its length; adds 'markup' to `cuts`.
 
     Cut off is what follows the 1,000,000th tag, or the 256th attribute of a tag. Left out are the
     tags of elements that lie deeper than 512 (what is in them stays, links too). Where formatting
@@ -76,14 +77,25 @@ def tame_markup(markup: bytes) -> tuple[bytes, bool]:
     if tags > MAX_TAGS:
         markup = _first_tags(markup)
         tags = MAX_TAGS
-    if len(markup) > _ATTRIBUTES_FROM_BYTES:
+    if len(markup) > _ATTRIBUTES_FROM_BYTES or _may_have_long_tag(markup):
         markup = _MANY_ATTRIBUTES.sub(rb"\1", markup)
     if tags > _NEST_FROM_TAGS:
         markup = _NESTING.sub(_Flattener(), markup)
-    is_cut = len(markup) < len(given)
+    if len(markup) < len(given):
+        cuts.add("markup")
     if tags > _FORMATTING_FROM_TAGS and _may_reopen_much(markup, tags):
-        markup = _FORMATTING_NAME.sub(rb"\1span", markup)
-    return markup, is_cut
+        return _FORMATTING_NAME.sub(rb"\1span", markup)
+    return markup
+
+
+def _may_have_long_tag(markup: bytes) -> bool:
+    start = 0
+    while start + _LONG_TAG_BYTES < len(markup):
+        end_of_tag = markup.rfind(b">", start, start + _LONG_TAG_BYTES)
+        if end_of_tag < 0:
+            return True
+        start = end_of_tag + 1
+    return False
 
 
 def _may_reopen_much(markup: bytes, tags: int) -> bool:

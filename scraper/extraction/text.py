@@ -4,6 +4,9 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
+# How headings end where a generator of documentation put a link to themselves.
+PERMALINK: Final = "¶ "
+
 _NOT_READ: Final = frozenset(("script", "style"))
 
 
@@ -17,7 +20,8 @@ def collapsed(text: str, max_chars: int) -> str:
 
 def raw_text(node: LexborNode) -> str:
     """All text in an element, but for scripts and style sheets (of inline SVG)."""
-    text = node.text_lexbor()
+    # Not text_lexbor(): its time is quadratic in the number of text nodes.
+    text = node.text()
     if "{" not in text:
         return text
     return "".join(

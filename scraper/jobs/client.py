@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scraper.jobs.config import Config
 from scraper.jobs.connection import RedisUnreachableError
+from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import JobsError
 from scraper.jobs.events import EventReader
 from scraper.jobs.model import JobSpec, parse_job
@@ -128,9 +129,7 @@ class JobQueue:
     async def shutdown(self) -> None:
         """Close the connections; jobs go on."""
         if self._follower:
-            self._follower.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._follower
+            await end_tasks([self._follower])
         await self.redis.aclose()
         if self.blocking is not self.redis:
             await self.blocking.aclose()

@@ -56,7 +56,9 @@ class RedisUnreachableError(JobsError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = safe_url(url)
         self.reason = reason
-        super().__init__(f"Redis at {self.url} is out of reach: {reason}. Check REDIS_URL")
+        super().__init__(
+            f"Redis at {self.url} is out of reach: {reason.rstrip('.')}. Check REDIS_URL"
+        )
 
 
 def connect(

@@ -16,6 +16,7 @@ _FORMS: Final = (
     '({"type": "full-crawl", "url": "https://example.com/"})'
 )
 _URL = re.compile(r"https?://", re.IGNORECASE)
+_OTHER_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class _NotANumberError(ValueError):
@@ -46,6 +47,8 @@ def read_payload(payload: object) -> dict[str, Any]:
         return {"url": text}
     if text.startswith("{"):
         return _json_object(text)
+    if _OTHER_URL.match(text):
+        raise _invalid(f"is {shown(text)}", "only http and https are fetched")
     raise _invalid(f"is {shown(text)}" if text else "is empty", _FORMS)
 
 

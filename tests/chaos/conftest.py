@@ -13,7 +13,7 @@ __all__ = ["place", "redis_url"]
 
 
 @pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:  # noqa: F811
+def queue(place: QueuePlace) -> Iterator[QueueReader]:
     """Reads the keys of the test's own queue."""
     reader = QueueReader(place.url, place.name)
     yield reader

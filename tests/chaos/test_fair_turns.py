@@ -23,14 +23,21 @@ def test_one_job_of_another_customer_overtakes_thousands(
 ) -> None:
     page = html(title="one page")
     fields = {"type": "single-page", "customerId": "many", "turboMode": True}
-    with serve(default=lambda path: page) as site, running(
-        "scrapy", "work", env=place.env(), count=2
+    with (
+        serve(default=lambda path: page) as site,
+        running("scrapy", "work", env=place.env(), count=2),
     ):
         queue.push(*({**fields, "url": f"{site.url}/{n}"} for n in range(JOBS)))
         wait_until(lambda: completed(queue) >= COMPLETED_FIRST, 120, "the many are on their way")
         before = completed(queue)
         assert before < JOBS - TURNS
-        one = {"type": "single-page", "customerId": "one", "turboMode": True, "jobId": "one", "url": site.url + "/one"}
+        one = {
+            "type": "single-page",
+            "customerId": "one",
+            "turboMode": True,
+            "jobId": "one",
+            "url": site.url + "/one",
+        }
         queue.push(one)
         wait_until(lambda: queue.state("one") == "completed", 60, "the one completes")
         overtaken_by = position(queue, "one") - before

@@ -46,7 +46,9 @@ def test_a_crawl_under_kills_records_each_page_once(
         queue.push({**job, "url": site.url + SITE.start})
         began_s = time.monotonic()
         for moment, victim in zip(moments, kills, strict=True):
-            wait_until(lambda at=moment: queue.done("kills") >= at, 120, f"goes on; {how_to_repeat}")
+            wait_until(
+                lambda at=moment: queue.done("kills") >= at, 120, f"goes on; {how_to_repeat}"
+            )
             assert not queue.has_ended("kills"), f"killed in mid-crawl; {how_to_repeat}"
             kill(run, victim, rng)
         wait_until(
@@ -78,6 +80,8 @@ def check_repeats(site: Site, run: Fleet, took_s: float, how_to_repeat: str) -> 
     repeats = site.hits.total() - len(site.hits)
     # A supervisor takes its workers along; by turboMode the host has one worker's pages at most.
     bound = (run.worker_kills + run.supervisor_kills) * PAGES_IN_FLIGHT
-    print(f"{len(site.hits)} pages, {run.worker_kills} worker and {run.supervisor_kills} supervisor "
-          f"kills, {repeats} fetches repeated (at most {bound}), {took_s:.1f} s; {how_to_repeat}")
+    print(
+        f"{len(site.hits)} pages, {run.worker_kills} worker and {run.supervisor_kills} supervisor "
+        f"kills, {repeats} fetches repeated (at most {bound}), {took_s:.1f} s; {how_to_repeat}"
+    )
     assert repeats <= bound, how_to_repeat

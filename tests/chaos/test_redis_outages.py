@@ -68,7 +68,9 @@ def assert_complete(queue: QueueReader, base: str) -> None:
 def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
     queue = server.queue
     with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(server.env()) as running:
-        wait_until(lambda: len(running.workers) == 2, 30, "workers start")
+        wait_until(
+            lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "workers are ready"
+        )
         queue.push({**CRAWL, "url": f"{site.url}/0"})
         for number in range(KILLS):
             moment = PAGES * (number + 0.5) / (KILLS + 1)
@@ -100,7 +102,9 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
     queue = server.queue
     env = server.env(PARSE_LIMIT="0.5", STALL_TIMEOUT="1", LEASE=str(LEASE_MS))
     with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(env) as running:
-        wait_until(lambda: len(running.workers) == 2, 30, "workers start")
+        wait_until(
+            lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "workers are ready"
+        )
         queue.push({**CRAWL, "url": f"{site.url}/0"})
         wait_until(lambda: queue.done("crawl") >= PAGES / 10, 60, "the crawl runs")
         workers = [worker.pid for worker in running.workers]
@@ -121,16 +125,18 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
 
 
 def shortest_lease_ms(queue: QueueReader) -> float:
-    """What is left of the lease of the worker that was heard of the longest ago."""
+    """What is left of the leases of the worker with pages that was heard of the longest ago."""
     seconds, micros = queue.redis.time()
-    ends = queue.redis.zrange(f"{queue.prefix}workers", 0, 0, withscores=True)
-    return float(ends[0][1]) - (seconds * 1000 + micros / 1000)
+    ends = queue.redis.zrange(f"{queue.prefix}workers", 0, -1, withscores=True)
+    with_pages = [
+        end for name, end in ends if queue.redis.exists(f"{queue.prefix}leases:{name.decode()}")
+    ]
+    assert with_pages
+    return float(min(with_pages)) - (seconds * 1000 + micros / 1000)
 
 
 def assert_submit_is_refused(server: OwnServer, url: str) -> None:
-    refused = run(
-        "supervisor", "submit", "single-page", url, "--job-id", "no", env=server.env()
-    )
+    refused = run("supervisor", "submit", "single-page", url, "--job-id", "no", env=server.env())
     assert refused.returncode == 1
     assert "nearly full" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conformance.random_operations import RandomOperations
 
-# RANDOM_OPERATIONS=<examples> runs the long search: 1000 examples take about ten minutes.
+# The long search: RANDOM_OPERATIONS=1000. Shrinking takes minutes: RANDOM_OPERATIONS_SHRINK=1.
 EXAMPLES = int(os.environ.get("RANDOM_OPERATIONS", "25"))
 STEPS = 50
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
+if os.environ.get("RANDOM_OPERATIONS_SHRINK"):
+    PHASES.append(Phase.shrink)
 
 
 @pytest.mark.timeout(60 + 3 * EXAMPLES)
@@ -28,6 +31,8 @@ def test_queue_agrees_with_its_model_and_ends_all_jobs(redis_url: str, workers: 
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
+            phases=PHASES,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 
+from scraper.jobs.keys import Keys, KeySpec
 from tests.support.queue_snapshot import Snapshot, StoredJob
 
 FINAL = {"completed", "failed", "cancelled"}
@@ -31,11 +33,16 @@ def _undocumented(snapshot: Snapshot) -> Iterator[str]:
             if key != snapshot.keys.inbox and not key.startswith("{"):
                 yield f"key {key!r} does not belong to the queue"
             continue
-        spec = snapshot.keys.spec_of(key)
+        spec = _spec_of(snapshot.keys, key)
         if spec is None:
             yield f"key {key!r} is not in the catalogue"
         elif spec.type != stored.type:
             yield f"key {key!r} is a {stored.type}, the catalogue says {spec.type}"
+
+
+@cache
+def _spec_of(keys: Keys, key: str) -> KeySpec | None:
+    return keys.spec_of(key)
 
 
 def _job_faults(snapshot: Snapshot, job: StoredJob) -> Iterator[str]:
