@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import itertools
@@ -26,8 +27,9 @@ class SupervisorName:
     is not the name of another machine. `close` frees it.
     """
 
-    def __init__(self, text: str, descriptor: int) -> None:
+    def __init__(self, text: str, path: Path, descriptor: int) -> None:
         self.text = text
+        self._path = path
         self._descriptor: int | None = descriptor
 
     @classmethod
@@ -45,10 +47,11 @@ class SupervisorName:
         try:
             _prepare(folder)
             for number in itertools.count(1):
-                descriptor = _try_lock(folder / f"{place}-{number}.lock")
+                path = folder / f"{place}-{number}.lock"
+                descriptor = _try_lock(path)
                 if descriptor is not None:
                     text = base if number == 1 else f"{base}~{number}"
-                    return cls(text, forks.own(descriptor))
+                    return cls(text, path, forks.own(descriptor))
         except OSError as error:
             problem = f"cannot lock a name in {folder}: {error.strerror or error}"
             raise SupervisorNameError(problem) from error
@@ -59,9 +62,10 @@ class SupervisorName:
         return worker_instance.startswith(f"{self.text}/")
 
     def close(self) -> None:
-        """Free the name. The file stays: deleting it would race with who opens it now."""
+        """Free the name."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            self._path.unlink(missing_ok=True)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             forks.disown_and_close(descriptor)
 
@@ -80,13 +84,23 @@ def _prepare(folder: Path) -> None:
 
 
 def _try_lock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who freed the name in between has deleted this file: a lock on it says nothing.
+            if _is_at(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from supervisor.feed import EventFeed
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
 from supervisor.name import SupervisorName
+from supervisor.orders import Handler, OrderTaker
 from supervisor.policy import RestartLimits, RestartPolicy
 from supervisor.process import WorkerLauncher
 from supervisor.registry import WorkerRegistry
@@ -120,6 +122,18 @@ class Runtime:
             self._watch_doors()
         if self.queue.embedded is not None:
             self.duties.start("embedded", self._keep_embedded)
+
+    def take_orders(self, handle: Handler) -> None:
+        """Let the command line of any machine restart, scale and drain."""
+        taker = OrderTaker(self.queue, self.name.text, handle)
+        self.duties.start("order presence", taker.show_presence)
+        self.duties.start("order taking", taker.run)
+        self._undo.push_async_callback(self._leave, taker)
+
+    @staticmethod
+    async def _leave(taker: OrderTaker) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await taker.leave()
 
     def _watch_doors(self) -> None:
         """One duty a door: what fails at one leaves the others open."""

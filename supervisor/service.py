@@ -21,6 +21,7 @@ from supervisor.listeners import Listener, Listeners, Scope, UnknownEventError
 from supervisor.logs import route_to_logging
 from supervisor.memory import MemoryUsage, read_usage
 from supervisor.monitor import HealthMonitor
+from supervisor.orders import Order, OrderError
 from supervisor.policy import RestartLimits
 from supervisor.runtime import Runtime
 from supervisor.serving import serve
@@ -96,6 +97,7 @@ class ScraperWorkerService:
         self._started_s = 0.0
         self._start_lock = asyncio.Lock()
         self._stopping: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
         self._stop_callers: set[asyncio.Task[Any] | None] = set()
 
     # -- listening ------------------------------------------------------------------------
@@ -294,6 +296,8 @@ class ScraperWorkerService:
                 memory_threshold=self.config.memory_threshold,
             )  # fmt: skip
             runtime.duties.start("health", monitor.run)
+        if self._watch_doors:
+            runtime.take_orders(self._obey)
         workers = len(runtime.children.wanted)
         log.info(
             "service started", supervisor=runtime.name.text, queue=runtime.queue.name,
@@ -304,6 +308,23 @@ class ScraperWorkerService:
             push = f"{embedded.redis_cli_hint} lpush {runtime.queue.name} https://example.com/"
             log.info("jobs can be pushed", command=push)
         self._listeners.publish(Started(worker_count=workers))
+
+    async def _obey(self, order: Order) -> str:
+        """Carry out an order of the command line; what to answer."""
+        if order.action == "restart" and order.argument == "*":
+            await self.restart_all()
+            return f"the workers of {self.name} are restarted"
+        if order.action == "restart":
+            await self.restart_worker(order.argument)
+            return f"{order.argument} is restarted"
+        if order.action == "scale":
+            await self.scale("auto" if order.argument == "auto" else int(order.argument))
+            return f"{self.name} has {len(self._running.children.wanted)} workers"
+        if order.action == "drain":
+            name = self.name
+            self._draining = asyncio.create_task(self.stop(signal_name="drain"))
+            return f"{name} drains: pages in flight are finished, then it ends"
+        raise OrderError(f"this version knows no order {order.action!r}")
 
     async def _stop(self, runtime: Runtime, signal_name: str) -> None:
         log.info("shutting down", signal=signal_name or None, workers=len(runtime.children.alive))

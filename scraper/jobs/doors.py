@@ -83,8 +83,12 @@ class DoorWatcher:
                 is_waiting = False
             except (RedisError, JobsError) as error:
                 if "WRONGTYPE" in str(error):
-                    log.error("door cannot be read", door=door.key, error=str(error),
-                              hint="the key must be a list: delete it, or push with lpush")
+                    log.error(
+                        "door cannot be read",
+                        door=door.key,
+                        error=str(error),
+                        hint="the key must be a list: delete it, or push with lpush",
+                    )
                 elif not is_waiting:
                     log.warning("door waits for Redis", door=door.key, error=str(error))
                 is_waiting = True

@@ -14,6 +14,8 @@ _PLACEHOLDERS = {
     "<host>": "[^|]+",
     "<customer>": "[^|]+",
     "<instance>": "[^|]+",
+    "<supervisor>": "[^|:]+",
+    "<order>": "[0-9a-f]+",
 }
 
 
@@ -139,6 +141,15 @@ CATALOGUE: tuple[KeySpec, ...] = (
     ),
     KeySpec("claimed", "hash", "drain_inbox", "submit or reject", "claim -> raw push"),
     KeySpec("rejected", "list", "reject_push", "the newest 10,000", "refused pushes, JSON"),
+    KeySpec(
+        "supervisors",
+        "zset",
+        "supervisor",
+        "by age; its supervisor's end",
+        "supervisor -> last heard of, in ms",
+    ),
+    KeySpec("orders:<supervisor>", "list", "command line", "taken; TTL 60 s", "orders, JSON"),
+    KeySpec("answer:<order>", "list", "supervisor", "taken; TTL 120 s", "what became of an order"),
     KeySpec("job:<id>", "hash", "submit_jobs", _WITH_JOB, "spec, state, counts, times"),
     KeySpec(
         "job:<id>:pages",

@@ -114,7 +114,7 @@ PAGES: dict[str, tuple[Misdeed, set[str]]] = {
         answer("<title>ü</title>".encode("utf-16"), "Content-Type: text/html"), {""},
     ),
     "wrong-charset": (
-        answer("<title>caf\xe9</title>".encode("latin-1"), "Content-Type: text/html; charset=utf-8"),
+        answer(b"<title>caf\xe9</title>", "Content-Type: text/html; charset=utf-8"),
         {""},
     ),
     "unknown-charset": (answer(b"<p>x", "Content-Type: text/html; charset=x-none"), {""}),

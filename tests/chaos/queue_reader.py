@@ -17,7 +17,7 @@ class QueueReader:
 
     def __init__(self, url: str, name: str) -> None:
         # A server that is away for a moment is waited for.
-        self.redis = redis.Redis.from_url(
+        self.redis: Any = redis.Redis.from_url(
             url,
             retry=Retry(ConstantBackoff(0.1), 300),
             retry_on_error=[ConnectionError, redis.ConnectionError, redis.BusyLoadingError],
@@ -49,6 +49,9 @@ class QueueReader:
 
     def done(self, job_id: str) -> int:
         return int(self.fields(job_id, "done")[0] or 0)
+
+    def has_done(self, job_id: str, pages: float) -> bool:
+        return self.done(job_id) >= pages
 
     def recorded(self, job_id: str) -> list[str]:
         raw = self.redis.lrange(f"{self.prefix}job:{job_id}:recorded", 0, -1)

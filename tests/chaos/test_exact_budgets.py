@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_max_pages_is_exact_each_time_with_four_workers(
             job = f"run-{number}"
             fetched_before = site.hits.total()
             queue.push({**fields, "jobId": job, "url": f"{site.url}/0"})
-            wait_until(lambda job=job: queue.has_ended(job), 60, f"{job} ends")
+            wait_until(partial(queue.has_ended, job), 60, f"{job} ends")
             assert queue.state(job) == "completed"
             queue.assert_exactly_once(job)
             queue.assert_conserved(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ WORKERS = 2
 PAGES_IN_FLIGHT = 16  # of a worker; by turboMode also of the host, over all workers
 WORKER_KILLS, SUPERVISOR_KILLS = by_scale((5, 1), (20, 5))
 SITE = by_scale(GIT, POSTGRESQL)
-DELAY_S = by_scale(0.5, 0.75)
+DELAY_S = by_scale(0.25, 0.75)
 CRAWL_WITHIN_S = by_scale(90, 400)
 
 
@@ -46,9 +47,7 @@ def test_a_crawl_under_kills_records_each_page_once(
         queue.push({**job, "url": site.url + SITE.start})
         began_s = time.monotonic()
         for moment, victim in zip(moments, kills, strict=True):
-            wait_until(
-                lambda at=moment: queue.done("kills") >= at, 120, f"goes on; {how_to_repeat}"
-            )
+            wait_until(partial(queue.has_done, "kills", moment), 120, f"goes on; {how_to_repeat}")
             assert not queue.has_ended("kills"), f"killed in mid-crawl; {how_to_repeat}"
             kill(run, victim, rng)
         wait_until(

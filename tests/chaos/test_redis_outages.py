@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -41,6 +42,14 @@ class OwnServer:
     def pid(self) -> int:
         return int(self.queue.redis.info("server")["process_id"])
 
+    def is_not(self, pid: int) -> bool:
+        """Whether it is another process than that one."""
+        return self.pid != pid
+
+    def has_workers(self) -> bool:
+        """Whether both workers have asked for work."""
+        return bool(self.queue.redis.zcard(f"{self.queue.prefix}workers") == 2)
+
     @property
     def used_bytes(self) -> int:
         return int(self.queue.redis.info("memory")["used_memory"])
@@ -57,6 +66,10 @@ def server(tmp_path: Path) -> Iterator[OwnServer]:
         queue.close()
 
 
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid)
+
+
 def assert_complete(queue: QueueReader, base: str) -> None:
     assert queue.state("crawl") == "completed"
     queue.assert_exactly_once("crawl")
@@ -68,18 +81,16 @@ def assert_complete(queue: QueueReader, base: str) -> None:
 def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
     queue = server.queue
     with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(server.env()) as running:
-        wait_until(
-            lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "workers are ready"
-        )
+        wait_until(server.has_workers, 60, "workers are ready")
         queue.push({**CRAWL, "url": f"{site.url}/0"})
         for number in range(KILLS):
             moment = PAGES * (number + 0.5) / (KILLS + 1)
-            wait_until(lambda at=moment: queue.done("crawl") >= at, 60, "the crawl goes on")
+            wait_until(partial(queue.has_done, "crawl", moment), 60, "the crawl goes on")
             assert not queue.has_ended("crawl")
             pid = server.pid
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda gone=pid: not psutil.pid_exists(gone), 5, "the server dies")
-            wait_until(lambda gone=pid: server.pid != gone, 20, "the server is back")
+            wait_until(partial(is_gone, pid), 5, "the server dies")
+            wait_until(partial(server.is_not, pid), 20, "the server is back")
         before = [worker.pid for worker in running.workers]
         wait_until(lambda: queue.has_ended("crawl"), 60, "the crawl ends")
         assert [worker.pid for worker in running.workers] == before
@@ -102,9 +113,7 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
     queue = server.queue
     env = server.env(PARSE_LIMIT="0.5", STALL_TIMEOUT="1", LEASE=str(LEASE_MS))
     with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(env) as running:
-        wait_until(
-            lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "workers are ready"
-        )
+        wait_until(server.has_workers, 60, "workers are ready")
         queue.push({**CRAWL, "url": f"{site.url}/0"})
         wait_until(lambda: queue.done("crawl") >= PAGES / 10, 60, "the crawl runs")
         workers = [worker.pid for worker in running.workers]
@@ -132,7 +141,7 @@ def shortest_lease_ms(queue: QueueReader) -> float:
         end for name, end in ends if queue.redis.exists(f"{queue.prefix}leases:{name.decode()}")
     ]
     assert with_pages
-    return float(min(with_pages)) - (seconds * 1000 + micros / 1000)
+    return float(min(with_pages) - (seconds * 1000 + micros / 1000))
 
 
 def assert_submit_is_refused(server: OwnServer, url: str) -> None:

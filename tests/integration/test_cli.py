@@ -235,3 +235,27 @@ def test_the_demonstration_site_is_crawled_without_a_url(tmp_path: Path) -> None
     titles = {json.loads(line)["title"] for line in out.read_text().splitlines()}
     assert "Guide" in titles
     assert sys.version_info >= (3, 11)
+
+
+def test_a_running_service_is_scaled_restarted_and_drained_from_the_command_line(
+    place: QueuePlace,
+) -> None:
+    env = place.env(SUPERVISOR_NAME=f"ordered-{os.getpid()}")
+
+    def workers() -> list[str]:
+        shown = run("supervisor", "workers", "--json", env=env).stdout
+        return [worker["workerId"].rpartition("/")[2] for worker in json.loads(shown)]
+
+    assert "no supervisor is running" in cli(place, "scale", "2").stderr
+    with running("supervisor", "run", "--workers", "1", env=env) as [service]:
+        wait_until(lambda: workers() == ["worker-1"], what="a worker runs")
+        done = cli(place, "scale", "2")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: sorted(workers()) == ["worker-1", "worker-2"], what="two workers run")
+        assert cli(place, "restart", "worker-2").returncode == 0
+        unknown = cli(place, "restart", "worker-7")
+        assert unknown.returncode == 1
+        assert "worker-7" in unknown.stderr
+        assert "drains" in cli(place, "drain").stderr
+        assert service.wait(30) == 0
+    assert workers() == []

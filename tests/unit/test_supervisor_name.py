@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,30 @@ def test_a_killed_supervisor_leaves_its_name_to_the_next(tmp_path: Path) -> None
     after = acquire(tmp_path)
     assert after.text == "here"
     after.close()
+
+
+def test_a_freed_name_leaves_no_file(tmp_path: Path) -> None:
+    name = acquire(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    name.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_are_never_given_twice_at_once(tmp_path: Path) -> None:
+    def hold_often(_: int) -> list[str]:
+        clashes = []
+        for _ in range(50):
+            name = acquire(tmp_path)
+            try:
+                (tmp_path / f"holder {name.text}").mkdir()
+                (tmp_path / f"holder {name.text}").rmdir()
+            except OSError:
+                clashes.append(name.text)
+            name.close()
+        return clashes
+
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(hold_often, range(4)))
 
 
 def test_a_fork_does_not_keep_the_name(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Commands for the fleet: restart, scale and drain, on any machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from scraper.jobs import JobQueue
+from supervisor.cli_options import config_of, connection_options
+from supervisor.cli_output import err
+from supervisor.cli_queue import with_queue
+from supervisor.orders import OrderError, give_order, present_supervisors
+
+supervisor_option = click.option(
+    "--supervisor", metavar="NAME", help="Which one; needed where several run on this queue."
+)
+timeout_option = click.option(
+    "--timeout", "timeout_s", type=float, default=60.0, show_default=True, metavar="S",
+    help="How long to wait for its answer.",
+)  # fmt: skip
+
+
+async def _chosen(queue: JobQueue, name: str | None) -> str:
+    """The supervisor that is meant. Raises OrderError with the ones that are there."""
+    present = await present_supervisors(queue)
+    if name in present or (name is None and len(present) == 1):
+        return name or present[0]
+    if not present:
+        raise OrderError("no supervisor is running on this queue: start `python -m supervisor run`")
+    listed = ", ".join(present)
+    if name is None:
+        raise OrderError(f"several supervisors are running: name one by --supervisor ({listed})")
+    raise OrderError(f"no supervisor {name!r} is running; there are {listed}")
+
+
+def _order(
+    options: dict[str, Any], name: str | None, action: str, argument: str, timeout_s: float
+) -> None:
+    async def work(queue: JobQueue) -> None:
+        async with queue.translated():
+            supervisor = await _chosen(queue, name)
+            answer = await give_order(queue, supervisor, action, argument, timeout_s)
+        err.print(answer, markup=False)
+
+    with_queue(config_of(options), work)
+
+
+@click.command()
+@click.argument("worker_id", required=False)
+@click.option("--all", "is_all", is_flag=True, help="All workers, one after another.")
+@supervisor_option
+@timeout_option
+@connection_options
+def restart(
+    worker_id: str | None, is_all: bool, supervisor: str | None, timeout_s: float, **options: Any
+) -> None:
+    """Drain a worker and start it anew: restart worker-1, restart host/worker-1, or --all."""
+    if is_all == bool(worker_id):
+        raise click.UsageError("name a worker (see `workers`), or --all")
+    if worker_id and "/" in worker_id and supervisor is None:
+        supervisor = worker_id.rpartition("/")[0]
+    _order(options, supervisor, "restart", worker_id or "*", timeout_s)
+
+
+@click.command()
+@click.argument("count")
+@supervisor_option
+@timeout_option
+@connection_options
+def scale(count: str, supervisor: str | None, timeout_s: float, **options: Any) -> None:
+    """Have COUNT workers (or auto) from now on; those too many are drained."""
+    if count != "auto" and not count.isdigit():
+        raise click.UsageError(f"COUNT is a number or auto, not {count!r}")
+    _order(options, supervisor, "scale", count, timeout_s)
+
+
+@click.command()
+@supervisor_option
+@timeout_option
+@connection_options
+def drain(supervisor: str | None, timeout_s: float, **options: Any) -> None:
+    """End a service in order: pages in flight are finished, the rest is handed back."""
+    _order(options, supervisor, "drain", "", timeout_s)
+
+
+COMMANDS = (restart, scale, drain)

@@ -1,0 +1,130 @@
+"""Orders to supervisors on any machine, through Redis: restart, scale, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from scraper.jobs import JobQueue, JobsError
+
+log = structlog.get_logger(__name__)
+
+PRESENCE_EVERY_S = 2.0
+# A supervisor not heard of for this long is gone.
+PRESENT_FOR_MS = 10_000
+BLOCK_S = 2.0
+ANSWER_KEPT_S = 120
+ORDER_KEPT_S = 60
+RETRY_S = 1.0
+
+
+class OrderError(JobsError):
+    """No supervisor took the order, or it could not carry it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`action` is restart (worker id, or "*" for all), scale (a number, or auto) or drain ("")."""
+
+    action: str
+    argument: str
+    answer_key: str
+
+
+Handler = Callable[[Order], Awaitable[str]]
+
+
+async def _redis_ms(queue: JobQueue) -> int:
+    seconds, microseconds = await queue.redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def present_supervisors(queue: JobQueue) -> list[str]:
+    """Names of the supervisors that were heard of in the last seconds."""
+    key = queue.transitions.keys.key("supervisors")
+    since = await _redis_ms(queue) - PRESENT_FOR_MS
+    return sorted(name.decode() for name in await queue.redis.zrangebyscore(key, since, "+inf"))
+
+
+async def give_order(
+    queue: JobQueue, supervisor: str, action: str, argument: str, timeout_s: float
+) -> str:
+    """Have one supervisor do something; what it answered. Raises OrderError."""
+    keys = queue.transitions.keys
+    answer_key = keys.key(f"answer:{secrets.token_hex(8)}")
+    order = json.dumps({"action": action, "argument": argument, "answer": answer_key})
+    inbox = keys.key(f"orders:{supervisor}")
+    async with queue.redis.pipeline(transaction=True) as pipe:
+        pipe.rpush(inbox, order)
+        pipe.expire(inbox, ORDER_KEPT_S)
+        await pipe.execute()
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if reply := await queue.blocking.blpop([answer_key], timeout=BLOCK_S):
+            answer = json.loads(reply[1])
+            if answer["ok"]:
+                return str(answer["text"])
+            raise OrderError(f"{supervisor}: {answer['text']}")
+    raise OrderError(
+        f"{supervisor} did not answer within {timeout_s:g} s: it may still carry the order out"
+    )
+
+
+class OrderTaker:
+    """Shows that this supervisor is there, and carries out what it is told."""
+
+    def __init__(self, queue: JobQueue, supervisor: str, handle: Handler) -> None:
+        self._queue = queue
+        self._supervisor = supervisor
+        self._handle = handle
+
+    async def show_presence(self) -> None:
+        """Tell the queue that this supervisor is there, until cancelled."""
+        key = self._queue.transitions.keys.key("supervisors")
+        while True:
+            try:
+                now = await _redis_ms(self._queue)
+                await self._queue.redis.zadd(key, {self._supervisor: now})
+                await self._queue.redis.zremrangebyscore(key, "-inf", now - 10 * PRESENT_FOR_MS)
+            except (RedisError, OSError) as error:
+                log.debug("presence waits for Redis", error=str(error))
+            await asyncio.sleep(PRESENCE_EVERY_S)
+
+    async def leave(self) -> None:
+        """This supervisor ends: take no more orders."""
+        key = self._queue.transitions.keys.key("supervisors")
+        await self._queue.redis.zrem(key, self._supervisor)
+
+    async def run(self) -> None:
+        """Carry out orders, one after another, until cancelled."""
+        inbox = self._queue.transitions.keys.key(f"orders:{self._supervisor}")
+        while True:
+            try:
+                taken = await self._queue.blocking.blpop([inbox], timeout=BLOCK_S)
+                if taken:
+                    await self._carry_out(taken[1])
+            except (RedisError, OSError) as error:
+                log.debug("orders wait for Redis", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _carry_out(self, text: bytes) -> None:
+        raw: dict[str, Any] = json.loads(text)
+        order = Order(str(raw["action"]), str(raw["argument"]), str(raw["answer"]))
+        log.info("order taken", action=order.action, argument=order.argument)
+        try:
+            answer = {"ok": True, "text": await self._handle(order)}
+        except (JobsError, ValueError, TimeoutError) as error:
+            answer = {"ok": False, "text": str(error)}
+        redis = self._queue.redis
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.rpush(order.answer_key, json.dumps(answer))
+            pipe.expire(order.answer_key, ANSWER_KEPT_S)
+            await pipe.execute()
