@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from supervisor import forks
+from supervisor import forks, lifeline
 from supervisor.exits import WorkerExit
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
-WORKER_COMMAND = (sys.executable, "-m", "scrapy", "work")
+# `python -m scrapy work`, tied to this process before Scrapy is loaded.
+WORKER_COMMAND = (sys.executable, "-P", lifeline.__file__, "scrapy", "work")
 
 # They would lead a worker to another Scrapy project than ours.
 _FOREIGN = ("SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT", "LIFELINE_FD", "WORKER_ID", "WORKER_POOLS")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -44,8 +45,10 @@ async def main() -> None:
         running = asyncio.create_task(worker.run())
         await finished
         stopwatch.write_report()
-        await worker.close(force=True)
-        await running
+        # It may end by cancelling its own wait for the next job.
+        with suppress(asyncio.CancelledError):
+            await worker.close(force=True)
+            await running
 
 
 if __name__ == "__main__":

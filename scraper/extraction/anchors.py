@@ -44,6 +44,6 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
                 collapsed(rel.lower(), limits.MAX_REL_CHARS) or None if rel else None,
             )
         )
-    if chars_left < 0:
+    if chars_left <= 0:
         cuts.add("anchors")
     return anchors

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 from selectolax.lexbor import LexborNode
@@ -12,7 +13,9 @@ from scraper.extraction import limits
 
 # Old templates hide the JSON from browsers that know no scripts.
 _WRAPPING = re.compile(r"\A\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)|(?:-->|(?://\s*)?\]\]>|;)\s*\Z")
-_MAX_INT_DIGITS = 18
+# As JSON writes it; an even number of backslashes before it would make it text.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_MAX_INT_DIGITS: Final = 18
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ def _parsed(text: str) -> object:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         # Forgiving where search engines are: wrapped in a comment, raw line ends in strings.
+        text = text.lstrip("\ufeff")
         for _ in range(2):
             text = _WRAPPING.sub("", text)
         return json.loads(text, strict=False, parse_int=_small_int, parse_constant=_no_number)
@@ -81,7 +85,7 @@ def _no_number(name: str) -> None:
 
 def _check(value: object) -> None:
     """Raise ValueError for what a record cannot carry: deep nesting, NUL, lone surrogates."""
-    if b"\\u0000" in orjson.dumps(value):
+    if _NUL.search(orjson.dumps(value)):
         raise ValueError("NUL in a string")
     level = [value]
     for _ in range(limits.MAX_JSON_LD_DEPTH):

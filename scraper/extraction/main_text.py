@@ -32,6 +32,7 @@ _LEFT_OUT: Final = (
 _BOILERPLATE_ROLES: Final = frozenset(
     ("banner", "complementary", "contentinfo", "dialog", "menu", "menubar", "navigation", "search")
 )
+_HAVE_OWN_HEADER: Final = ("article", "main", "section")
 _WHOLE_PAGE: Final = ("html", "body", "main")
 
 # White space for str.split(), and in no page.
@@ -44,7 +45,7 @@ def read_main_text(tree: LexborHTMLParser, elements: Elements, cuts: set[str]) -
     """The paragraphs of the main content, one a line; adds 'text' to `cuts`.
 
     That is <main> (or role=main), or else the page's only <article>, or else the body without
-    paragraphs that are menus. Headers count as content inside of an article or main element only.
+    paragraphs that are menus and without headers, but those of articles and sections.
     """
     body = tree.body
     if body is None:
@@ -73,10 +74,6 @@ def _main_of(body: LexborNode, elements: Elements) -> LexborNode | None:
 def _remove_boilerplate(tree: LexborHTMLParser, elements: Elements) -> None:
     for group in (Group.INVISIBLE, Group.SCRIPT, Group.IMAGE, Group.BOILERPLATE):
         for node in elements[group]:
-            node.decompose(recursive=False)
-    for node in elements[Group.HEADER]:
-        parent = node.parent
-        if parent is None or parent.tag not in ("article", "main", "section"):
             node.decompose(recursive=False)
     markup = tree.raw_html
     selector = ", ".join(selector for word, selector in _LEFT_OUT if word in markup)
@@ -130,7 +127,10 @@ def _lines(paragraphs: Iterable[str]) -> list[str]:
 
 
 def _lines_without_menus(body: LexborNode, elements: Elements) -> list[str]:
-    """The body's lines; those that are menus only if there is little else."""
+    """The body's lines without headers; those that are menus only if there is little else."""
+    for node in elements[Group.HEADER]:
+        if node.parent is None or node.parent.tag not in _HAVE_OWN_HEADER:
+            node.decompose(recursive=False)
     for node in elements[Group.ANCHOR]:
         if node.parent is not None:
             node.insert_before(_LINK_STARTS)

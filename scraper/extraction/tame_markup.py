@@ -36,9 +36,11 @@ _FORMATTING: Final = (
     rb"|(?:ig|IG|ode|ODE|m|M|ont|ONT|obr|OBR|mall|MALL|trike|TRIKE|trong|TRONG|t|T)%(then)b)"
 )
 _ATTRIBUTED_FORMATTING = re.compile(_FORMATTING % {b"then": rb"[\s/]"})
-# Attributes of the usual form, which can be compared as they are written.
+_ANY_FORMATTING = re.compile(_FORMATTING % {b"then": rb"[\s/>]"})
+_USUAL_VALUE: Final = rb"""(?:"[^"<>]*+"|'[^'<>]*+'|[a-zA-Z0-9#-]++)"""
+# With no attributes or usual ones: these can be compared as they are written.
 _USUAL_FORMATTING = re.compile(
-    _FORMATTING % {b"then": rb"""(?:\s++[a-zA-Z-]++(?:="[^"<>]*+"|=[a-zA-Z0-9#-]++)?+)++\s*+>"""}
+    _FORMATTING % {b"then": rb"""(?:\s++[a-zA-Z-]++(?:=%b)?+)*+\s*+>""" % _USUAL_VALUE}
 )
 _FORMATTING_NAME = re.compile(
     rb"(?i)(</?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])"
@@ -103,8 +105,8 @@ def _may_reopen_much(markup: bytes, tags: int) -> bool:
     if (_PLAIN_FORMATTING + attributed) * tags <= _MAX_REOPENED:
         return False
     usual = _USUAL_FORMATTING.findall(markup)
-    different = attributed - len(usual) + len(set(usual)) * _EQUAL_FORMATTING
-    return (_PLAIN_FORMATTING + different) * tags > _MAX_REOPENED
+    different = len(_ANY_FORMATTING.findall(markup)) - len(usual) + len(set(usual))
+    return different * _EQUAL_FORMATTING * tags > _MAX_REOPENED
 
 
 def _first_tags(markup: bytes) -> bytes:

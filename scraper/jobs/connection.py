@@ -24,6 +24,7 @@ from redis.sentinel import Sentinel as SyncSentinel
 from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
 
 from scraper.jobs.errors import JobsError
+from scraper.jobs.packing import pack_in_c
 from scraper.jobs.redis_url import Kind, RedisAddress, RedisUrlError, parse_redis_url, safe_url
 from scraper.jobs.server_facts import ServerFacts, ServerProblem, check_server
 
@@ -161,7 +162,7 @@ def _make(address: RedisAddress, settings: dict[str, Any], repeats: int) -> Asyn
             address.service, connection_pool_class=_AsyncSentinelPool, db=address.db, **settings
         )
         return client
-    return redis.asyncio.Redis(**_place(address), **settings)
+    return pack_in_c(redis.asyncio.Redis(**_place(address), **settings))
 
 
 def _settings(

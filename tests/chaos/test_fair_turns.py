@@ -25,7 +25,7 @@ def test_one_job_of_another_customer_overtakes_thousands(
     fields = {"type": "single-page", "customerId": "many", "turboMode": True}
     with (
         serve(default=lambda path: page) as site,
-        running("scrapy", "work", env=place.env(), count=2),
+        running("scrapy", "work", env=place.env(FINISHED_JOBS_KEPT="20000"), count=2),
     ):
         queue.push(*({**fields, "url": f"{site.url}/{n}"} for n in range(JOBS)))
         wait_until(lambda: completed(queue) >= COMPLETED_FIRST, 120, "the many are on their way")

@@ -84,3 +84,13 @@ def check_repeats(site: Site, run: Fleet, took_s: float, how_to_repeat: str) -> 
         f"kills, {repeats} fetches repeated (at most {bound}), {took_s:.1f} s; {how_to_repeat}"
     )
     assert repeats <= bound, how_to_repeat
+
+
+@pytest.mark.timeout(90)
+def test_workers_that_are_still_starting_end_with_their_supervisor(place: QueuePlace) -> None:
+    with fleet(place.env(), workers=4) as run:
+        wait_until(lambda: len(run.workers) == 4, 60, "workers are started")
+        for _ in range(by_scale(2, 20)):
+            run.kill_supervisor()
+            run.respawn()
+            wait_until(lambda: run.workers, 60, "a worker is started")

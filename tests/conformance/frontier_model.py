@@ -102,7 +102,6 @@ class FrontierModel:
         before = job.state
         if before not in FINAL and before != "paused":
             job.paused_from, job.state = before, "paused"
-            self.due_jobs.discard(job_id)
         return before
 
     def resume(self, job_id: str) -> str:
@@ -152,7 +151,8 @@ class FrontierModel:
 
     def delays_pass(self) -> None:
         """Everything that is delayed now is due; `promote` makes it ready."""
-        self.due_jobs = {job_id for job_id, job in self.jobs.items() if job.state == "delayed"}
+        # A paused job keeps what is left of its delay.
+        self.due_jobs |= {job_id for job_id, job in self.jobs.items() if job.state == "delayed"}
         self.due_pages = {
             (job_id, url)
             for job_id, job in self.jobs.items()
@@ -163,18 +163,17 @@ class FrontierModel:
     def hosts_pass(self) -> None:
         self.blocked_hosts.clear()
 
-    def promote(self) -> int:
-        """Wake what is due; how many entries there were at the least."""
-        for job_id in self.due_jobs:
-            if job_id in self.jobs and self.jobs[job_id].state == "delayed":
+    def promote(self) -> None:
+        """Wake what is due."""
+        for job_id in sorted(self.due_jobs):
+            if self.jobs[job_id].state == "delayed":
+                self.due_jobs.discard(job_id)
                 self._wake_job(job_id)
         for job_id, url in self.due_pages:
             job = self.jobs.get(job_id)
             if job and job.state not in FINAL and url in job.pages and job.pages[url].state == "w":
                 job.pages[url].state = "q"
-        self.due_jobs.clear()
         self.due_pages.clear()
-        return 0
 
     def expire(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:

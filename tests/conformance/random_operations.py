@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scraper.jobs.leases import LeaseReply, LeaseRequest, PageCommit, PageOutcome
-from tests.conformance.frontier_model import FINAL, FrontierModel, ModelJob, host_of
-from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, page_commit, strict_client
-from tests.support.queue_driver import submission
+from tests.conformance.frontier_model import FINAL, FrontierModel, ModelJob
+from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, strict_client, submission
 from tests.support.queue_invariants import faults
 from tests.support.queue_snapshot import QueueProbe, StoredJob
 
@@ -29,13 +30,15 @@ FOREVER_MS = 10**12
 LONG_MS = 10 * HOUR_MS
 DRAIN_ROUNDS = 120
 
-outcomes = st.sampled_from(
-    [PageOutcome.DONE] * 5 + [PageOutcome.FAILED, PageOutcome.SKIPPED, PageOutcome.RETRY]
-)
+OUTCOMES = [PageOutcome.DONE] * 6 + [PageOutcome.FAILED, PageOutcome.SKIPPED, PageOutcome.RETRY]
 
 
 class RandomOperations(RuleBasedStateMachine):
-    """Subclasses set where the server is and how many workers there are."""
+    """Subclasses set where the server is and how many workers there are.
+
+    Each step draws a seed and chooses by it: Hypothesis' own choice of rules leaves most of its
+    runs without a single lease.
+    """
 
     url = ""
     queue_name = "scrape-random"
@@ -52,97 +55,91 @@ class RandomOperations(RuleBasedStateMachine):
             worker: QueueDriver(strict_client(self.url), self.queue_name)
             for worker in self.workers
         }
-        self.driver = self.drivers["w0"]
-        self.transitions = self.driver.transitions
+        self.transitions = self.drivers["w0"].transitions
         self.last_request: dict[str, tuple[LeaseRequest, list[str]]] = {}
         self.ended: list[PageCommit] = []
         self.requests = 0
+        self.steps = 0
+        self.rng = random.Random(0)
 
-    def run(self, transition: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(transition)
+    @rule(seed=st.integers(0, 2**63))
+    def step(self, seed: int) -> None:
+        self.steps += 1
+        self.rng = random.Random(f"{seed} {self.steps}")
+        operation = self.rng.choices(OPERATIONS, WEIGHTS)[0]
+        operation(self)
+
+    def run(self, name: str, transition: Coroutine[Any, Any, T]) -> T:
+        reply = self.loop.run_until_complete(transition)
+        note(f"{self.steps}: {name} -> {reply}")
+        return reply
+
+    def some_worker(self) -> str:
+        return self.rng.choice(self.workers)
+
+    def some_job(self, *states: str) -> str:
+        """A job in one of these states, or any, or one that there is not."""
+        fitting = [it for it, job in self.model.jobs.items() if job.state in states]
+        return self.rng.choice(fitting or JOB_IDS)
 
     # -- jobs -----------------------------------------------------------------------------------
 
-    @initialize()
-    def begin(self) -> None:
-        """The scripts find an empty queue."""
-
-    @rule(
-        job_id=st.sampled_from(JOB_IDS),
-        url=st.sampled_from(URLS[:12]),
-        max_pages=st.sampled_from([1, 2, 4, 50]),
-        customer=st.sampled_from(["x", "y"]),
-        priority=st.sampled_from([0, 0, 5]),
-        limits=st.sampled_from([(1, 0), (2, 0), (4, 0), (2, HOUR_MS)]),
-        attempts=st.sampled_from([1, 2]),
-        delay=st.sampled_from([0, 0, 0, HOUR_MS]),
-        duration=st.sampled_from([HOUR_MS, FOREVER_MS]),
-        is_bound=st.sampled_from([False, False, False, True]),
-    )
-    def submit(
-        self, job_id: str, url: str, max_pages: int, customer: str, priority: int,
-        limits: tuple[int, int], attempts: int, delay: int, duration: int, is_bound: bool,
-    ) -> None:  # fmt: skip
-        changes: dict[str, Any] = {"pool": f"@{job_id}"} if is_bound else {}
+    def submit(self) -> None:
+        rng, job_id = self.rng, self.rng.choice(JOB_IDS)
+        host_limit, host_delay_ms = rng.choice([(1, 0), (2, 0), (4, 0), (2, HOUR_MS)])
+        changes: dict[str, Any] = {"pool": f"@{job_id}"} if rng.random() < 0.2 else {}
         job = submission(
-            job_id, url, max_pages=max_pages, customer_id=customer, priority=priority,
-            attempts=attempts, delay_ms=delay, max_duration_ms=duration, host_limit=limits[0],
-            host_delay_ms=limits[1], **changes,
+            job_id, rng.choice(URLS[:12]), max_pages=rng.choice([1, 2, 4, 50]),
+            customer_id=rng.choice("xy"), priority=rng.choice([0, 0, 5]),
+            attempts=rng.choice([1, 2]), delay_ms=rng.choice([0, 0, 0, HOUR_MS]),
+            max_duration_ms=rng.choice([HOUR_MS, FOREVER_MS]),
+            host_limit=host_limit, host_delay_ms=host_delay_ms, **changes,
         )  # fmt: skip
-        assert self.run(self.transitions.submit_jobs([job])) == [self.model.submit(job)]
+        reply = self.run(f"submit {job}", self.transitions.submit_jobs([job]))
+        assert reply == [self.model.submit(job)]
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(data=st.data())
-    def act_on_a_job(self, data: st.DataObject) -> None:
-        job_id = data.draw(st.sampled_from(sorted(self.model.jobs)))
-        data.draw(st.sampled_from([self.cancel, self.pause, self.resume, self.retry]))(job_id)
-
-    @precondition(lambda self: any(job.state in FINAL for job in self.model.jobs.values()))
-    @rule(data=st.data(), failed_only=st.booleans())
-    def act_on_an_ended_job(self, data: st.DataObject, failed_only: bool) -> None:
-        ended = [job_id for job_id, job in self.model.jobs.items() if job.state in FINAL]
-        job_id = data.draw(st.sampled_from(ended))
-        if data.draw(st.integers(0, 3)):
-            self.retry(job_id, failed_only)
-        else:
-            self.remove(job_id)
-
-    def cancel(self, job_id: str) -> None:
+    def cancel(self) -> None:
+        job_id = self.some_job("waiting", "active", "paused", "delayed")
         self._void(job_id)
-        assert self.run(self.transitions.cancel_job(job_id)) == self.model.cancel(job_id)
+        reply = self.run(f"cancel {job_id}", self.transitions.cancel_job(job_id))
+        assert reply == self.model.cancel(job_id)
 
-    def pause(self, job_id: str) -> None:
-        assert self.run(self.transitions.pause_job(job_id)) == self.model.pause(job_id)
+    def pause(self) -> None:
+        job_id = self.some_job("waiting", "active", "delayed")
+        reply = self.run(f"pause {job_id}", self.transitions.pause_job(job_id))
+        assert reply == self.model.pause(job_id)
 
-    def resume(self, job_id: str) -> None:
-        assert self.run(self.transitions.resume_job(job_id)) == self.model.resume(job_id)
+    def resume(self, job_id: str = "") -> None:
+        job_id = job_id or self.some_job("paused")
+        reply = self.run(f"resume {job_id}", self.transitions.resume_job(job_id))
+        assert reply == self.model.resume(job_id)
 
-    def retry(self, job_id: str, failed_only: bool = False) -> None:
-        reply = self.run(self.transitions.retry_job(job_id, failed_only))
+    def retry(self) -> None:
+        job_id = self.some_job(*FINAL, *self.rng.choice([[], ["delayed"]]))
+        failed_only = self.rng.random() < 0.4
+        transition = self.transitions.retry_job(job_id, failed_only)
+        reply = self.run(f"retry {job_id} failed_only={failed_only}", transition)
         assert reply == self.model.retry(job_id, failed_only)
 
-    def remove(self, job_id: str) -> None:
-        assert self.run(self.transitions.remove_job(job_id)) == self.model.remove(job_id)
+    def remove(self, job_id: str = "") -> None:
+        job_id = job_id or self.some_job(*FINAL)
+        reply = self.run(f"remove {job_id}", self.transitions.remove_job(job_id))
+        assert reply == self.model.remove(job_id)
 
     def pause_or_resume_queue(self) -> None:
         self.model.is_paused = not self.model.is_paused
-        assert self.run(self.transitions.pause_queue(self.model.is_paused, POOLS))
+        transition = self.transitions.pause_queue(self.model.is_paused, POOLS)
+        assert self.run(f"pause_queue {self.model.is_paused}", transition)
 
     # -- time -----------------------------------------------------------------------------------
 
-    @rule(data=st.data())
-    def something_passes(self, data: st.DataObject) -> None:
-        passing = [
-            self.delays_pass, self.delays_pass, self.hosts_pass, self.hosts_pass,
-            self.deadlines_pass, self.leases_expire, self.promote, self.pause_or_resume_queue,
-        ]  # fmt: skip
-        data.draw(st.sampled_from(passing))()
-
     def delays_pass(self) -> None:
+        note(f"{self.steps}: delays pass")
         self.probe.pass_time(LONG_MS, "delayed")
         self.model.delays_pass()
 
     def hosts_pass(self) -> None:
+        note(f"{self.steps}: hosts pass")
         self.probe.pass_time(LONG_MS, "hosts")
         self.model.hosts_pass()
 
@@ -155,41 +152,42 @@ class RandomOperations(RuleBasedStateMachine):
         for job_id in late:
             self._void(job_id)
         self.probe.pass_time(LONG_MS, "deadlines")
-        assert self.run(self.transitions.expire_jobs(16)) == len(late)
+        assert self.run(f"expire {late}", self.transitions.expire_jobs(16)) == len(late)
         self.model.expire(late)
 
+    def leases_expire(self) -> None:
+        self.probe.pass_time(2 * FOREVER_MS, "workers")
+        self.last_request.clear()
+        reply = self.run("reclaim expired", self.transitions.reclaim_expired(16))
+        assert reply == len(self.model.leases)
+        for worker in self.workers:
+            self.model.release(worker, self.model.held_by(worker))
+
     def promote(self) -> None:
-        self.run(self.transitions.promote_delayed(64))
+        self.run("promote", self.transitions.promote_delayed(64))
         self.model.promote()
 
     # -- workers --------------------------------------------------------------------------------
 
-    @rule(
-        number=st.integers(0, 3),
-        pages=st.sampled_from([1, 2, 16]),
-        slots=st.sampled_from([0, 1, 8]),
-        ahead=st.sampled_from([0, 2]),
-        spare=st.sampled_from([0, 1]),
-        is_telling=st.booleans(),
-    )
-    def lease(
-        self, number: int, pages: int, slots: int, ahead: int, spare: int, is_telling: bool
-    ) -> None:
-        worker = self.workers[number % self.worker_count]
-        held = self._jobs_held_by(worker) if is_telling else []
-        self._lease(worker, pages, slots, held, ahead, spare)
+    def lease(self) -> None:
+        worker, rng = self.some_worker(), self.rng
+        held = self._jobs_held_by(worker) if rng.random() < 0.5 else []
+        self._lease(
+            worker, pages=rng.choice([1, 2, 16]), slots=rng.choice([0, 1, 8, 8]), held=held,
+            ahead=rng.choice([0, 2]), spare=rng.choice([0, 1]),
+        )  # fmt: skip
 
     def _lease(
-        self, worker: str, pages: int, slots: int, held: Sequence[str] = (), ahead: int = 0,
-        spare: int = 0,
-    ) -> LeaseReply:  # fmt: skip
+        self, worker: str, *, pages: int = 16, slots: int = 16, held: Sequence[str] = (),
+        ahead: int = 0, spare: int = 0,
+    ) -> None:  # fmt: skip
         self.requests += 1
         pools = POOLS_OF[worker]
         request = LeaseRequest(
             request_id=f"r{self.requests}", pages=pages, slots=slots, pools=pools, held=held,
             ahead=ahead, spare=spare,
         )  # fmt: skip
-        reply = self.run(self.drivers[worker].transitions.lease_pages(worker, request, FOREVER_MS))
+        reply = self.run(f"lease {worker} {request}", self._ask(worker, request))
         self.model.promote()
         assert len(reply.pages) <= pages
         wrong = [it for page in reply.pages for it in self.model.grant(worker, page, pools)]
@@ -200,81 +198,78 @@ class RandomOperations(RuleBasedStateMachine):
         gone = {it for it in held if self.model.jobs[it].state in FINAL | {"delayed"}}
         assert set(reply.gone) == gone
         self.last_request[worker] = (request, [page.token for page in reply.pages])
-        return reply
 
-    @precondition(lambda self: self.last_request)
-    @rule(data=st.data())
-    def repeat_lease(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.last_request)))
+    def _ask(self, worker: str, request: LeaseRequest) -> Coroutine[Any, Any, LeaseReply]:
+        return self.drivers[worker].transitions.lease_pages(worker, request, FOREVER_MS)
+
+    def repeat_lease(self) -> None:
+        worker = self.some_worker()
+        if worker not in self.last_request:
+            return
         request, tokens = self.last_request[worker]
-        reply = self.run(self.drivers[worker].transitions.lease_pages(worker, request, FOREVER_MS))
-        still = [token for token in tokens if token in self.model.held_by(worker)]
-        assert [page.token for page in reply.pages] == still
+        reply = self.run(f"repeat lease {worker}", self._ask(worker, request))
+        held = self.model.held_by(worker)
+        assert [page.token for page in reply.pages] == [it for it in tokens if it in held]
 
-    @precondition(lambda self: self.model.leases)
-    @rule(data=st.data())
-    def commit(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
-        held = self.model.held_by(worker)[:6]
-        count = data.draw(st.integers(min(1, len(held)), len(held)))
-        commits = [self._draw_commit(data, token) for token in held[:count]]
-        if self.ended and data.draw(st.booleans()):
-            commits.append(data.draw(st.sampled_from(self.ended)))
-        if commits:
-            self._commit(worker, commits)
+    def commit(self) -> None:
+        holders = [worker for worker in self.workers if self.model.held_by(worker)]
+        if not holders:
+            return
+        worker = self.rng.choice(holders)
+        held = self.model.held_by(worker)
+        count = self.rng.randint(1, min(6, len(held)))
+        commits = [self._some_commit(token) for token in self.rng.sample(held, count)]
+        if self.ended and self.rng.random() < 0.2:
+            commits.insert(0, self.rng.choice(self.ended))
+        if self.rng.random() < 0.1:
+            commits.append(commits[-1])
+        self._commit(worker, commits)
 
-    def _draw_commit(self, data: st.DataObject, token: str) -> PageCommit:
-        lease = self.model.leases[token]
-        outcome = data.draw(outcomes)
+    def _some_commit(self, token: str) -> PageCommit:
+        rng, lease = self.rng, self.model.leases[token]
+        outcome = rng.choice(OUTCOMES)
         url, links = lease.url, []
         if outcome is PageOutcome.DONE:
-            url = data.draw(st.sampled_from([lease.url] * 3 + URLS))
+            if rng.random() < 0.4:
+                url = rng.choice(URLS)
             if self.model.jobs[lease.job].spec.max_pages > 1:
-                links = data.draw(st.lists(st.sampled_from(URLS), max_size=4))
+                links = rng.choices(URLS, k=rng.randint(0, 5))
         return PageCommit(
             token, outcome, url, f'{{"url":"{lease.url}"}}'.encode(), "code",
-            retry_delay_ms=HOUR_MS, links=links,
-            host_pause_ms=data.draw(st.sampled_from([0, 0, 0, 0, HOUR_MS])),
+            retry_delay_ms=HOUR_MS, links=links, host_pause_ms=rng.choice([0] * 9 + [HOUR_MS]),
         )  # fmt: skip
 
     def _commit(self, worker: str, commits: list[PageCommit]) -> None:
-        replies = self.run(self.drivers[worker].transitions.commit_pages(worker, "{}", commits))
+        transition = self.drivers[worker].transitions.commit_pages(worker, "{}", commits)
+        brief = [(it.token, it.outcome.value, it.url, it.links) for it in commits]
+        replies = self.run(f"commit {worker} {brief}", transition)
         assert replies == self.model.commit(worker, commits)
         self.ended = [*self.ended, *commits][-20:]
 
-    @precondition(lambda self: self.ended)
-    @rule(data=st.data(), count=st.integers(1, 8))
-    def replay_commits(self, data: st.DataObject, count: int) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
-        self._commit(worker, self.ended[-count:])
+    def replay_commits(self) -> None:
+        if self.ended:
+            self._commit(self.some_worker(), self.rng.sample(self.ended, min(4, len(self.ended))))
 
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
+    def release(self) -> None:
+        worker = self.some_worker()
         tokens = [*self.model.held_by(worker)[:3], *(commit.token for commit in self.ended[-2:])]
-        released = self.run(self.transitions.release_pages(worker, tokens))
+        transition = self.transitions.release_pages(worker, tokens)
+        released = self.run(f"release {worker} {tokens}", transition)
         assert released == self.model.release(worker, tokens)
 
-    @rule(number=st.integers(0, 3))
-    def reclaim(self, number: int) -> None:
-        worker = self.workers[number % self.worker_count]
+    def reclaim(self) -> None:
+        worker = self.some_worker()
         self.last_request.pop(worker, None)
         held = self.model.held_by(worker)
-        assert self.run(self.transitions.reclaim_worker([worker])) == len(held)
+        reply = self.run(f"reclaim {worker}", self.transitions.reclaim_worker([worker]))
+        assert reply == len(held)
         self.model.release(worker, held)
 
-    def leases_expire(self) -> None:
-        self.probe.pass_time(2 * FOREVER_MS, "workers")
-        self.last_request.clear()
-        assert self.run(self.transitions.reclaim_expired(16)) == len(self.model.leases)
-        for worker in self.workers:
-            self.model.release(worker, self.model.held_by(worker))
-
-    @rule(number=st.integers(0, 3))
-    def extend(self, number: int) -> None:
-        worker = self.workers[number % self.worker_count]
+    def extend(self) -> None:
+        worker = self.some_worker()
         held = self._jobs_held_by(worker)
-        reply = self.run(self.transitions.extend_leases(worker, FOREVER_MS, held))
+        transition = self.transitions.extend_leases(worker, FOREVER_MS, held)
+        reply = self.run(f"extend {worker}", transition)
         assert reply.gone == []
         assert reply.is_known or not held
 
@@ -311,7 +306,7 @@ class RandomOperations(RuleBasedStateMachine):
                 self._clean_up()
         finally:
             for driver in self.drivers.values():
-                self.run(driver.redis.aclose())
+                self.loop.run_until_complete(driver.redis.aclose())
             self.probe.flush()
             self.probe.close()
             self.loop.close()
@@ -334,7 +329,7 @@ class RandomOperations(RuleBasedStateMachine):
         raise AssertionError(f"stuck: {open_jobs}")
 
     def _work(self, worker: str) -> None:
-        self._lease(worker, 16, 16)
+        self._lease(worker)
         for token in self.model.held_by(worker):
             lease = self.model.leases[token]
             payload = f'{{"url":"{lease.url}"}}'.encode()
@@ -344,9 +339,9 @@ class RandomOperations(RuleBasedStateMachine):
         """With its jobs and workers gone, a queue is empty but for its counters."""
         for job_id in list(self.model.jobs):
             self.remove(job_id)
-        self.run(self.transitions.reclaim_worker(self.workers))
+        self.run("reclaim all", self.transitions.reclaim_worker(self.workers))
         self.probe.pass_time(LONG_MS, "delayed", "hosts")
-        self.run(self.transitions.promote_delayed(1000))
+        self.run("promote", self.transitions.promote_delayed(1000))
         kept = {"meta", "totals", "virtual_time", "events"}
         left = {
             name: stored.value
@@ -354,6 +349,33 @@ class RandomOperations(RuleBasedStateMachine):
             if name not in kept and not (name.startswith("host:") and stored.ttl_ms >= 0)
         }
         assert left == {}, left
+
+
+OPERATIONS: list[Callable[[RandomOperations], None]]
+OPERATIONS, WEIGHTS = zip(
+    *{
+        RandomOperations.submit: 10,
+        RandomOperations.lease: 20,
+        RandomOperations.commit: 24,
+        RandomOperations.replay_commits: 3,
+        RandomOperations.repeat_lease: 3,
+        RandomOperations.release: 4,
+        RandomOperations.reclaim: 3,
+        RandomOperations.extend: 2,
+        RandomOperations.cancel: 2,
+        RandomOperations.pause: 4,
+        RandomOperations.resume: 5,
+        RandomOperations.retry: 8,
+        RandomOperations.remove: 2,
+        RandomOperations.pause_or_resume_queue: 1,
+        RandomOperations.delays_pass: 6,
+        RandomOperations.hosts_pass: 6,
+        RandomOperations.deadlines_pass: 1,
+        RandomOperations.leases_expire: 1,
+        RandomOperations.promote: 2,
+    }.items(),
+    strict=True,
+)
 
 
 def _seen(job: StoredJob) -> dict[str, object]:

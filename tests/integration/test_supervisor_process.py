@@ -23,13 +23,13 @@ GONE_WITHIN_S = 2.0
 
 
 def workers_of(supervisor: Process) -> list[psutil.Process]:
+    found = []
     with contextlib.suppress(psutil.NoSuchProcess):
-        return [
-            child
-            for child in psutil.Process(supervisor.pid).children()
-            if not is_gone(child) and "work" in child.cmdline()[-1:]
-        ]
-    return []
+        for child in psutil.Process(supervisor.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.cmdline()[-2:] == ["scrapy", "work"] and not is_gone(child):
+                    found.append(child)
+    return found
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -160,7 +160,7 @@ def test_workers_that_are_still_starting_die_with_their_supervisor(place: QueueP
         wait_until(lambda: len(workers_of(service)) == 2, what="the workers start")
         workers = workers_of(service)
         service.kill()
-        wait_until(lambda: all(map(is_gone, workers)), 2 * GONE_WITHIN_S, "no orphan is left")
+        wait_until(lambda: all(map(is_gone, workers)), GONE_WITHIN_S, "no orphan is left")
 
 
 def test_sighup_replaces_the_workers_one_after_another(place: QueuePlace, queue: Queue) -> None:

@@ -73,6 +73,10 @@ def test_wrapped_json_ld_is_read(block: str) -> None:
     assert read_json_ld(block).json_ld == [{"a": "x"}]
 
 
+def test_json_ld_that_speaks_of_nul_is_read() -> None:
+    assert read_json_ld(r'{"a": "\\u0000"}').json_ld == [{"a": r"\u0000"}]
+
+
 def test_raw_line_ends_and_huge_numbers_in_json_ld_are_read() -> None:
     page = read_json_ld('{"a": "x\ny", "n": 123456789012345678901234567890, "m": NaN}')
     assert page.json_ld == [{"a": "x\ny", "n": 1.2345678901234568e29, "m": None}]

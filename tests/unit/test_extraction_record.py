@@ -14,11 +14,11 @@ from scraper.extraction import (
 )
 
 # interfaces.md, section 5; and `nofollow`.
-FIELDS = (
-    "url requestedUrl status depth foundOn fetchedAt contentType encoding language title "
-    "description canonical headings text links images openGraph jsonLd contentHash bytes elapsed "
-    "nofollow"
-).split()
+FIELDS = [
+    *("url", "requestedUrl", "status", "depth", "foundOn", "fetchedAt", "contentType"),
+    *("encoding", "language", "title", "description", "canonical", "headings", "text"),
+    *("links", "images", "openGraph", "jsonLd", "contentHash", "bytes", "elapsed", "nofollow"),
+]
 BODY = b"""<html lang=en><title>T</title><meta name=description content=D>
     <meta name=robots content=nofollow><meta property=og:type content=website>
     <script type=application/ld+json>{"@type": "Thing"}</script>

@@ -97,13 +97,17 @@ local function job_finish(id, state, reason, worker, error)
   remove_expired(8)
 end
 
--- Start the next attempt of a failed job later; its recorded pages stay.
+-- Start the next attempt of a failed job later; its recorded pages stay. A paused job stays paused.
 local function job_retry_later(id, delay_ms, error)
   local f = fields(job_key(id), 'state', 'customer', 'attempt')
   job_lanes_remove(id, load_place(id))
   call('ZREM', P .. 'deadlines', id)
-  job_move(id, f[1], 'delayed')
-  call('ZADD', P .. 'delayed', NOW + delay_ms, 'j ' .. id)
+  if f[1] == 'paused' then
+    call('HSET', job_key(id), 'paused_from', 'delayed', 'delay_left_ms', delay_ms)
+  else
+    job_move(id, f[1], 'delayed')
+    call('ZADD', P .. 'delayed', NOW + delay_ms, 'j ' .. id)
+  end
   emit('jobRetried', id, f[2], {attempt = number_of(f[3]), delay = delay_ms, error = error})
 end
 

@@ -64,17 +64,17 @@ end
 
 local function fetch_bound(max_pages) return 3 * max_pages + 100 end
 
--- A job whose budget was used up may lease again: its lanes come back.
+local function may_lease(state) return state == 'waiting' or state == 'active' end
+
+-- A job whose budget was used up may lease again: its lanes come back, unless it is paused.
 local function job_unstarve(id, job)
-  local f = fields(job_key(id), 'starved', 'done', 'leased', 'max_pages', 'fetches')
+  local f = fields(job_key(id), 'starved', 'done', 'leased', 'max_pages', 'fetches', 'state')
   local max_pages = number_of(f[4])
   if not f[1] or number_of(f[2]) + number_of(f[3]) >= max_pages then return end
   if number_of(f[5]) >= fetch_bound(max_pages) then return end
   call('HDEL', job_key(id), 'starved')
-  job_lanes_ready(id, job)
+  if may_lease(f[6]) then job_lanes_ready(id, job) end
 end
-
-local function may_lease(state) return state == 'waiting' or state == 'active' end
 
 -- Give a leased page back unharmed: no attempt is charged.
 local function page_release(worker, token, lease)
