@@ -35,7 +35,11 @@ class SpeedGauge:
 
     @property
     def speed(self) -> float:
-        """1.0 on the reference machine, 2.0 on one twice as fast; the median of the samples."""
+        """1.0 on the reference machine, 2.0 on one twice as fast.
+
+        From the mean, not the median: a core that shares its silicon with a neighbour has two
+        speeds, and the contender ran at each for its share of the time.
+        """
         if not self._spells:
             self.sample()
-        return REFERENCE_SPELL_S / statistics.median(self._spells)
+        return REFERENCE_SPELL_S / statistics.fmean(self._spells)

@@ -22,6 +22,7 @@ from scraper.jobs.leases import Filtered, LeasedPage
 from scraper.lineage import PageWork, current_work
 from scraper.network.failures import failure_code, failure_text
 from scraper.outcomes import retry_after_s
+from scraper.parse_limit import ParseLimitError, limited
 from scraper.scope import InvalidUrlError, canonical_url, resolve
 
 logger = logging.getLogger(__name__)
@@ -54,10 +55,12 @@ class PageFlow:
         crawler: Crawler,
         spider_of: Callable[[str], JobSpider],
         on_through: Callable[[PageWork], None],
+        parse_limit_s: float,
     ) -> None:
         self._crawler = crawler
         self._spider_of = spider_of
         self._on_through = on_through
+        self._parse_limit_s = parse_limit_s
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
         engine: Any = crawler.engine
@@ -79,6 +82,7 @@ class PageFlow:
         """The request that fetches a leased page."""
         spider = self._spider_of(run.spec.type)
         callback, meta = apply_extra(lease.extra, spider)
+        callback = limited(callback, self._parse_limit_s)
         meta["cookiejar"] = run.cookiejar
         # The frontier's URLs are canonical: Scrapy need not escape them again.
         meta["verbatim_url"] = True
@@ -227,7 +231,8 @@ class PageFlow:
         work = current_work.get()
         if work is not None:
             error = failure.value or RuntimeError("the callback failed without a reason")
-            work.fail("parse_error", failure_text(error))
+            code = "parse_limit" if isinstance(error, ParseLimitError) else "parse_error"
+            work.fail(code, failure_text(error))
 
     def _on_item(self, item: Any, **_: Any) -> None:
         work = current_work.get()

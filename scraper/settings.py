@@ -40,7 +40,6 @@ EXTENSIONS_BASE = {
     "scrapy.extensions.feedexport.FeedExporter": 0,
     "scraper.extensions.heartbeat.Heartbeat": 0,
     "scraper.extensions.drain.Drain": 0,
-    "scraper.extensions.lifeline.Lifeline": 0,
     "scraper.extensions.quick_loop.QuickLoop": 0,
 }
 TELNETCONSOLE_ENABLED = False

@@ -16,7 +16,14 @@ from scrapy.spiderloader import get_spider_loader
 
 from scraper.committing import Committer
 from scraper.job_spider import JobSpider
-from scraper.jobs import JobHandle, JobQueue, JobsError, open_queue
+from scraper.jobs import (
+    EmbeddedUnavailableError,
+    JobHandle,
+    JobQueue,
+    JobsError,
+    RedisUnreachableError,
+    open_queue,
+)
 from scraper.jobs.config import Config, load_config
 from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks
@@ -79,7 +86,8 @@ class Worker:
         except JobsError as error:
             # Raising here would leave the engine half open: it closes by itself without work.
             self.is_stopping = True
-            spider.exit_code = 3 if self.queue is None else 2
+            is_away = isinstance(error, RedisUnreachableError | EmbeddedUnavailableError)
+            spider.exit_code = 3 if is_away else 2
             log.error("the worker cannot start", error=str(error))
             if self.queue:
                 await self.queue.shutdown()
@@ -120,7 +128,9 @@ class Worker:
             self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
             self.config.max_commit_bytes,
         )  # fmt: skip
-        self.flow = PageFlow(self._crawler, self.spider_of, self._on_through)
+        self.flow = PageFlow(
+            self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s
+        )
         self._emits = self.job is not None or bool(self._crawler.settings.getdict("ITEM_PIPELINES"))
         for spider in self._spiders.values():
             spider.emits_records = self._emits

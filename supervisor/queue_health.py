@@ -15,9 +15,11 @@ STARVED_AFTER_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
-    """`problems` are sentences that say what to do; empty means healthy. Times in s."""
+    """`problems` are sentences that say what to do; empty means healthy. `warnings` do not make
+    it unhealthy. Times in s."""
 
     problems: list[str]
+    warnings: list[str]
     workers: int
     backlog: int
     oldest_waiting_s: float
@@ -35,6 +37,7 @@ class QueueHealth:
         return {
             "healthy": self.is_healthy,
             "problems": self.problems,
+            "warnings": self.warnings,
             "workers": self.workers,
             "backlog": self.backlog,
             "oldestWaiting": round(self.oldest_waiting_s, 1),
@@ -59,12 +62,14 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         seconds, microseconds = await queue.redis.time()
     now_s = seconds + microseconds / 1e6
     oldest_s = max(0.0, now_s - oldest[0][1] / 1000) if oldest else 0.0
-    problems = [str(problem) for problem in facts.problems]
+    problems = [str(problem) for problem in facts.problems if problem.is_fatal]
+    warnings = [str(problem) for problem in facts.problems if not problem.is_fatal]
     if oldest_s > STARVED_AFTER_S and not counts.is_paused:
         who = "no worker is running" if not counts.workers else "the workers take none"
         problems.append(f"jobs wait for {oldest_s:.0f} s and {who}: start or add workers")
     return QueueHealth(
         problems=problems,
+        warnings=warnings,
         workers=counts.workers,
         backlog=counts.backlog,
         oldest_waiting_s=oldest_s,

@@ -139,7 +139,7 @@ class Runtime:
         """One duty a door: what fails at one leaves the others open."""
         watcher = DoorWatcher(self.queue, self.queue.blocking)
         for door in doors_of(self.queue.name, sorted(self.queue.job_types)):
-            self.duties.start(f"door {door.key}", functools.partial(watcher._watch, door))
+            self.duties.start(f"door {door.key}", functools.partial(watcher.watch, door))
 
     async def _keep_embedded(self) -> None:
         while True:

@@ -36,9 +36,9 @@ _HAVE_OWN_HEADER: Final = ("article", "main", "section")
 _WHOLE_PAGE: Final = ("html", "body", "main")
 
 # White space for str.split(), and in no page.
-_END_OF_PARAGRAPH: Final = "\x1e"
-_LINK_STARTS, _LINK_ENDS, _HEADING = "\x01", "\x02", "\x03"
-_MARKS = re.compile(f"[{_LINK_STARTS}{_LINK_ENDS}{_HEADING}]")
+_END_OF_PARAGRAPH, _HEADING = "\x1e", "\x1f"
+_LINK_STARTS, _LINK_ENDS = "\x01", "\x02"
+_LINK_MARKS = re.compile(f"[{_LINK_STARTS}{_LINK_ENDS}]")
 
 
 def read_main_text(tree: LexborHTMLParser, elements: Elements, cuts: set[str]) -> str:
@@ -139,21 +139,26 @@ def _lines_without_menus(body: LexborNode, elements: Elements) -> list[str]:
         if (first := node.first_child) is not None:
             first.insert_before(_HEADING)
     _open_inline(elements)
+    paragraphs = _paragraphs(body)
+    lines = _lines(_prose(paragraphs))
+    if sum(map(len, lines)) < _MIN_PROSE_CHARS:
+        lines = _lines(_LINK_MARKS.sub("", paragraph) for paragraph in paragraphs)
+    return lines
+
+
+def _prose(paragraphs: Iterable[str]) -> list[str]:
     prose: list[str] = []
-    everything: list[str] = []
     is_in_link = False
-    for paragraph in _paragraphs(body):
-        starts = paragraph.count(_LINK_STARTS)
-        text, is_menu = paragraph, False
-        if starts or is_in_link or _HEADING in paragraph:
-            linked, is_in_link = _linked_chars(paragraph, is_in_link)
-            text = _MARKS.sub("", paragraph).strip()
-            is_menu = _HEADING not in paragraph and _are_mostly_links(text, starts, linked)
-        everything.append(text)
-        if not is_menu:
+    for paragraph in paragraphs:
+        if not is_in_link and _LINK_STARTS not in paragraph:
+            prose.append(paragraph)
+            continue
+        linked_chars, is_in_link = _linked_chars(paragraph, is_in_link)
+        text = _LINK_MARKS.sub("", paragraph).strip()
+        links = paragraph.count(_LINK_STARTS)
+        if _HEADING in paragraph or not _are_mostly_links(text, links, linked_chars):
             prose.append(text)
-    lines = _lines(prose)
-    return lines if sum(map(len, lines)) >= _MIN_PROSE_CHARS else _lines(everything)
+    return prose
 
 
 def _are_mostly_links(text: str, links: int, linked_chars: int) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import InvalidJobError, JobsError
 from scraper.jobs.transitions import Claim
 from scraper.jobs.views import iso_time
@@ -61,37 +62,38 @@ class DoorWatcher:
         self._held: dict[str, list[Claim]] = {}
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch all doors until cancelled."""
         doors = doors_of(self._queue.name, sorted(self._queue.job_types))
-        async with asyncio.TaskGroup() as group:
-            for door in doors:
-                group.create_task(self._watch(door), name=f"door {door.key}")
+        tasks = [asyncio.create_task(self.watch(door), name=f"door {door.key}") for door in doors]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            await end_tasks(tasks)
 
-    async def _watch(self, door: Door) -> None:
-        checked_at_s = 0.0
-        is_waiting = False
+    async def watch(self, door: Door) -> None:
+        """Watch one door until cancelled; what cannot be accepted now is tried again."""
+        checked_at_s, older_than_ms = 0.0, ABANDONED_MS
         while True:
             try:
                 if time.monotonic() - checked_at_s > ABANDONED_MS / 1000:
-                    await self._resume(door)
-                    checked_at_s = time.monotonic()
-                if door.key not in self._held:
-                    # Moving the oldest entry onto its own place waits for one without taking it.
-                    await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
+                    await self._resume(door, older_than_ms)
+                    checked_at_s, older_than_ms = time.monotonic(), ABANDONED_MS
+                # Moving the oldest entry onto its own place waits for one without taking it.
+                await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
                 while await self.take(door):
                     pass
-                is_waiting = False
-            except (RedisError, JobsError) as error:
-                if "WRONGTYPE" in str(error):
-                    log.error(
-                        "door cannot be read",
-                        door=door.key,
-                        error=str(error),
-                        hint="the key must be a list: delete it, or push with lpush",
-                    )
-                elif not is_waiting:
-                    log.warning("door waits for Redis", door=door.key, error=str(error))
-                is_waiting = True
+            except ResponseError as error:
+                log.error(
+                    "door cannot be read",
+                    door=door.key,
+                    error=str(error),
+                    hint="the key must be a list: delete it, or push with lpush",
+                )
+                await asyncio.sleep(BLOCK_S)
+            except (RedisError, OSError, JobsError) as error:
+                log.warning("pushes wait", door=door.key, error=str(error))
+                # What was claimed just now is still there: take it up at once.
+                checked_at_s, older_than_ms = 0.0, 0
                 await asyncio.sleep(RETRY_S)
 
     async def take(self, door: Door) -> int:
@@ -109,9 +111,9 @@ class DoorWatcher:
             del self._held[door.key]
         return len(claims)
 
-    async def _resume(self, door: Door) -> None:
+    async def _resume(self, door: Door, older_than_ms: int) -> None:
         claims = await self._queue.transitions.old_claims(
-            door.key, CLAIM_COUNT, ABANDONED_MS, door.is_queue_slot
+            door.key, CLAIM_COUNT, older_than_ms, door.is_queue_slot
         )
         await self._accept(door, claims)
 

@@ -50,3 +50,4 @@ class PageState(enum.StrEnum):
     FAILED = "f"
     SKIPPED = "s"
     ALIAS = "a"
+    LEFT = "o"

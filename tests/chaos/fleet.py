@@ -101,7 +101,7 @@ def fleet(env: Mapping[str, str], workers: int = 2) -> Iterator[Fleet]:
 
 def _is_worker(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.cmdline()[-2:] == ["scraper", "work"]
+        return process.cmdline()[-2:] == ["scrapy", "work"]
     return False
 
 

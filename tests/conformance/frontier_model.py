@@ -47,6 +47,12 @@ class ModelJob:
     def count(self, letters: str) -> int:
         return len(self.urls(letters))
 
+    def failed_urls(self) -> list[str]:
+        """Failed pages, and a start page that was skipped: what a retry runs again."""
+        start = self.spec.start_url
+        is_skipped = self.pages[start].state == "s" and not self.start_recorded
+        return self.urls("f") + ([start] if is_skipped else [])
+
     @property
     def fetch_bound(self) -> int:
         return 3 * self.spec.max_pages + 100
@@ -126,8 +132,7 @@ class FrontierModel:
         if job.count("d") >= job.spec.max_pages:
             return "nothing"
         runnable = job.urls("qwlo") if not failed_only else []
-        start = job.pages[job.spec.start_url]
-        failed = job.urls("f") + ([job.spec.start_url] if start.state == "s" else [])
+        failed = job.failed_urls()
         if not runnable and not failed:
             return "nothing"
         if failed_only:
@@ -324,10 +329,7 @@ class FrontierModel:
     def _wake_job(self, job_id: str) -> None:
         job = self.jobs[job_id]
         if job.attempt:
-            start = job.pages[job.spec.start_url]
-            self._requeue(job, job.urls("f"))
-            if start.state == "s":
-                self._requeue(job, [job.spec.start_url])
+            self._requeue(job, job.failed_urls())
             job.fetches = 0
         job.state = "waiting"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from scraper.jobs.leases import LeaseReply, LeaseRequest, PageCommit, PageOutcome
 from tests.conformance.frontier_model import FINAL, FrontierModel, ModelJob
@@ -66,6 +66,8 @@ class RandomOperations(RuleBasedStateMachine):
     def step(self, seed: int) -> None:
         self.steps += 1
         self.rng = random.Random(f"{seed} {self.steps}")
+        if self.model.is_paused and self.rng.random() < 0.2:
+            self.pause_or_resume_queue()
         operation = self.rng.choices(OPERATIONS, WEIGHTS)[0]
         operation(self)
 
@@ -77,6 +79,12 @@ class RandomOperations(RuleBasedStateMachine):
     def some_worker(self) -> str:
         return self.rng.choice(self.workers)
 
+    @initialize(seed=st.integers(0, 2**63))
+    def begin(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        for _ in range(4):
+            self.submit()
+
     def some_job(self, *states: str) -> str:
         """A job in one of these states, or any, or one that there is not."""
         fitting = [it for it, job in self.model.jobs.items() if job.state in states]
@@ -86,12 +94,12 @@ class RandomOperations(RuleBasedStateMachine):
 
     def submit(self) -> None:
         rng, job_id = self.rng, self.rng.choice(JOB_IDS)
-        host_limit, host_delay_ms = rng.choice([(1, 0), (2, 0), (4, 0), (2, HOUR_MS)])
+        host_limit, host_delay_ms = rng.choice([(1, 0), (2, 0), (4, 0), (9, 0), (2, HOUR_MS)])
         changes: dict[str, Any] = {"pool": f"@{job_id}"} if rng.random() < 0.2 else {}
         job = submission(
-            job_id, rng.choice(URLS[:12]), max_pages=rng.choice([1, 2, 4, 50]),
+            job_id, rng.choice(URLS[:12]), max_pages=rng.choice([1, 2, 4, 8, 50]),
             customer_id=rng.choice("xy"), priority=rng.choice([0, 0, 5]),
-            attempts=rng.choice([1, 2]), delay_ms=rng.choice([0, 0, 0, HOUR_MS]),
+            attempts=rng.choice([1, 2]), delay_ms=rng.choice([0] * 5 + [HOUR_MS]),
             max_duration_ms=rng.choice([HOUR_MS, FOREVER_MS]),
             host_limit=host_limit, host_delay_ms=host_delay_ms, **changes,
         )  # fmt: skip
@@ -173,7 +181,7 @@ class RandomOperations(RuleBasedStateMachine):
         worker, rng = self.some_worker(), self.rng
         held = self._jobs_held_by(worker) if rng.random() < 0.5 else []
         self._lease(
-            worker, pages=rng.choice([1, 2, 16]), slots=rng.choice([0, 1, 8, 8]), held=held,
+            worker, pages=rng.choice([1, 3, 16]), slots=rng.choice([0, 1, 8, 8, 8]), held=held,
             ahead=rng.choice([0, 2]), spare=rng.choice([0, 1]),
         )  # fmt: skip
 
@@ -205,6 +213,7 @@ class RandomOperations(RuleBasedStateMachine):
     def repeat_lease(self) -> None:
         worker = self.some_worker()
         if worker not in self.last_request:
+            self.lease()
             return
         request, tokens = self.last_request[worker]
         reply = self.run(f"repeat lease {worker}", self._ask(worker, request))
@@ -214,6 +223,7 @@ class RandomOperations(RuleBasedStateMachine):
     def commit(self) -> None:
         holders = [worker for worker in self.workers if self.model.held_by(worker)]
         if not holders:
+            self.lease()
             return
         worker = self.rng.choice(holders)
         held = self.model.held_by(worker)
@@ -233,10 +243,10 @@ class RandomOperations(RuleBasedStateMachine):
             if rng.random() < 0.4:
                 url = rng.choice(URLS)
             if self.model.jobs[lease.job].spec.max_pages > 1:
-                links = rng.choices(URLS, k=rng.randint(0, 5))
+                links = rng.choices(URLS, k=rng.randint(0, 8))
         return PageCommit(
             token, outcome, url, f'{{"url":"{lease.url}"}}'.encode(), "code",
-            retry_delay_ms=HOUR_MS, links=links, host_pause_ms=rng.choice([0] * 9 + [HOUR_MS]),
+            retry_delay_ms=HOUR_MS, links=links, host_pause_ms=rng.choice([0] * 14 + [HOUR_MS]),
         )  # fmt: skip
 
     def _commit(self, worker: str, commits: list[PageCommit]) -> None:
@@ -249,6 +259,8 @@ class RandomOperations(RuleBasedStateMachine):
     def replay_commits(self) -> None:
         if self.ended:
             self._commit(self.some_worker(), self.rng.sample(self.ended, min(4, len(self.ended))))
+        else:
+            self.lease()
 
     def release(self) -> None:
         worker = self.some_worker()
@@ -290,7 +302,8 @@ class RandomOperations(RuleBasedStateMachine):
     @invariant()
     def agrees_with_the_model(self) -> None:
         snapshot = self.probe.snapshot()
-        assert faults(snapshot) == []
+        found = faults(snapshot)
+        assert not found, found
         assert snapshot.jobs.keys() == self.model.jobs.keys()
         for job_id, job in self.model.jobs.items():
             assert _seen(snapshot.jobs[job_id]) == _expected(job), job_id
@@ -354,22 +367,22 @@ class RandomOperations(RuleBasedStateMachine):
 OPERATIONS: list[Callable[[RandomOperations], None]]
 OPERATIONS, WEIGHTS = zip(
     *{
-        RandomOperations.submit: 10,
-        RandomOperations.lease: 20,
-        RandomOperations.commit: 24,
+        RandomOperations.submit: 8,
+        RandomOperations.lease: 24,
+        RandomOperations.commit: 30,
         RandomOperations.replay_commits: 3,
         RandomOperations.repeat_lease: 3,
-        RandomOperations.release: 4,
-        RandomOperations.reclaim: 3,
+        RandomOperations.release: 3,
+        RandomOperations.reclaim: 2,
         RandomOperations.extend: 2,
         RandomOperations.cancel: 2,
-        RandomOperations.pause: 4,
-        RandomOperations.resume: 5,
+        RandomOperations.pause: 3,
+        RandomOperations.resume: 6,
         RandomOperations.retry: 8,
         RandomOperations.remove: 2,
         RandomOperations.pause_or_resume_queue: 1,
-        RandomOperations.delays_pass: 6,
-        RandomOperations.hosts_pass: 6,
+        RandomOperations.delays_pass: 8,
+        RandomOperations.hosts_pass: 10,
         RandomOperations.deadlines_pass: 1,
         RandomOperations.leases_expire: 1,
         RandomOperations.promote: 2,

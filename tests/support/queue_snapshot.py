@@ -24,6 +24,20 @@ end
 return all
 """
 
+_PASS_TIME = """
+local ms = tonumber(ARGV[1])
+local due = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #due, 2 do redis.call('ZADD', KEYS[1], due[i + 1] - ms, due[i]) end
+for _, host in ipairs(ARGV[2] ~= '' and redis.call('KEYS', ARGV[2]) or {}) do
+  for _, clock in ipairs({'next_at', 'paused_until'}) do
+    local at = redis.call('HGET', host, clock)
+    if at then redis.call('HSET', host, clock, string.format('%.0f', at - ms)) end
+  end
+  local ttl_ms = redis.call('PTTL', host)
+  if ttl_ms > 0 then redis.call('PEXPIRE', host, math.max(1, ttl_ms - ms)) end
+end
+"""
+
 
 def _text(value: Any) -> Any:
     if isinstance(value, bytes):
@@ -204,21 +218,9 @@ class QueueProbe:
         `hosts` stands for the clocks of all hosts.
         """
         for name in names:
-            if name == "hosts":
-                for key in self._redis.keys(self.keys.key("host:*")):
-                    self._pass_host_time(key, ms)
-                name = "hosts_due"
-            rows: Any = self._redis.zrange(self.keys.key(name), 0, -1, withscores=True)
-            for member, score in rows:
-                self._redis.zadd(self.keys.key(name), {member: score - ms}, xx=True)
-
-    def _pass_host_time(self, key: bytes, ms: int) -> None:
-        for name in ("next_at", "paused_until"):
-            if self._redis.hexists(key, name):
-                self._redis.hincrbyfloat(key, name, -ms)
-        ttl_ms: Any = self._redis.pttl(key)
-        if ttl_ms > 0:
-            self._redis.pexpire(key, max(1, ttl_ms - ms))
+            key = "hosts_due" if name == "hosts" else name
+            hosts = self.keys.key("host:*") if name == "hosts" else ""
+            self._redis.eval(_PASS_TIME, 1, self.keys.key(key), ms, hosts)
 
     def flush(self) -> None:
         """Empty the database."""

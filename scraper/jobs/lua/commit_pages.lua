@@ -62,7 +62,7 @@ local function add_filtered(job, reason, times, sample)
   end
 end
 
-local OPEN_FIELD = {q = 'queued', w = 'delayed', f = 'failed'}
+local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
 
 -- A redirect ended at `url`: whose page is it? Returns 'own', 'other' (that page is now recorded
 -- with this content) or 'duplicate'.
@@ -72,9 +72,9 @@ local function redirect_target(id, job, url, page, requested)
     page_set(id, url, 'a', page, requested)
     return 'own'
   end
-  if target.state == 's' then return 'own' end
-  if OPEN_FIELD[target.state] then
-    add(job.counts, OPEN_FIELD[target.state], -1)
+  if FIELD_OF[target.state] then
+    add(job.counts, FIELD_OF[target.state], -1)
+    if target.state == 'o' then add(job.counts, 'known', 1) end
     return 'other', target
   end
   return 'duplicate', target
@@ -163,7 +163,8 @@ local function commit_one(a)
   end
   for i = reasons_at + 1, after - 1, 3 do add_filtered(job, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
   if outcome ~= 'retry' then
-    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil})
+    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil,
+      workerId = worker_name(worker)})
   end
   if status == 'full' then job.is_full = true end
   return status, after
@@ -177,7 +178,7 @@ local function progress(id, job)
   local rate = done / seconds
   local goal = math.min(number_of(f[4]) - number_of(f[6]) - number_of(f[7]), number_of(f[5]))
   call('HSET', job_key(id), 'progress_at', NOW)
-  emit('jobProgress', id, job.customer, {pagesScraped = done, totalPages = number_of(f[4]),
+  emit('jobProgress', id, job.customer, {workerId = worker_name(worker), pagesScraped = done, totalPages = number_of(f[4]),
     rate = math.floor(rate * 100) / 100,
     eta = rate > 0 and math.floor(math.max(0, goal - done) / rate * 1000) or nil})
 end

@@ -74,9 +74,11 @@ local function job_finish(id, state, reason, worker, error)
   for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do call('UNLINK', lane_key(id, host)) end
   call('DEL', hosts_key(id))
   local left = number_of(f[2]) + number_of(f[3]) + number_of(f[4])
-  call('HSET', job_key(id), 'queued', 0, 'delayed', 0, 'leased', 0, 'left', left,
-    'finished_at', NOW, 'finish_reason', reason)
-  if left > 0 then count(id, 'known', -left) end
+  call('HSET', job_key(id), 'queued', 0, 'delayed', 0, 'leased', 0, 'finished_at', NOW, 'finish_reason', reason)
+  if left > 0 then
+    count(id, 'known', -left)
+    count(id, 'left', left)
+  end
   if error then call('HSET', job_key(id), 'error', error) end
   job_move(id, f[1], state)
   call('ZREM', P .. 'deadlines', id)
@@ -165,14 +167,15 @@ end
 
 -- Queue again what failed for the next attempt: failed pages, and a start page that was skipped.
 local function requeue_failed(id, job)
+  local f = fields(job_key(id), 'start_url', 'start_recorded')
+  local start = page_get(id, f[1])
+  if start.state == 's' and not f[2] then page_requeue(id, job, f[1], start, 'skipped') end
+  if start.state == 'f' then page_requeue(id, job, f[1], start, 'failed') end
   for _, text in ipairs(call('LRANGE', P .. 'job:' .. id .. ':errors', 0, -1)) do
-    local url = cjson.decode(text).url
-    local page = page_get(id, url)
-    if page and page.state == 'f' then
-      page_requeue(id, job, url, page, 'failed')
-    elseif page and page.state == 's' and page.parent == -1 then
-      page_requeue(id, job, url, page, 'skipped')
-    end
+    local is_json, error = pcall(cjson.decode, text)
+    local url = is_json and type(error) == 'table' and error.url
+    local failed = url and page_get(id, url)
+    if failed and failed.state == 'f' then page_requeue(id, job, url, failed, 'failed') end
   end
 end
 
