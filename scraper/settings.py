@@ -26,9 +26,10 @@ DOWNLOAD_TIMEOUT = _config.request_timeout_s
 DOWNLOAD_MAXSIZE = _config.max_response_bytes
 DOWNLOAD_WARNSIZE = 0
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# On with the crawling release; until then do not let strangers submit jobs.
-ADDRESS_GUARD_ENABLED = False
-ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts)
+# Link-local, metadata and other special addresses are never fetched. Until the crawling release,
+# loopback and private networks are, unless ALLOW_PRIVATE_HOSTS says which of them may be.
+PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts) or PRIVATE_NETWORKS
 
 # Politeness, retries, redirects, scope and depth are decided elsewhere: fewer layers a page.
 ROBOTSTXT_OBEY = False

@@ -15,6 +15,7 @@ from benchmarks.plan import ExtractionProfile, Mode, Plan, Report
 from benchmarks.watch import Watch
 from benchmarks.workers.tally import TallyCount
 from scraper.jobs.records import unpack_record
+from supervisor.environment import ALLOCATOR
 
 QUEUE = "scrape-queue"
 PREFIX = f"{{{QUEUE}}}:"
@@ -25,6 +26,8 @@ def worker_environment(plan: Plan) -> dict[str, str]:
     """Settings of the workers: politeness must not be what is measured."""
     single = plan.mode in {Mode.SINGLE_PAGE, Mode.LATENCY}
     return {
+        # As the supervisor starts its workers.
+        **ALLOCATOR,
         "REDIS_URL": plan.redis_url,
         "QUEUE_NAME": QUEUE,
         "LOG_LEVEL": "warning",

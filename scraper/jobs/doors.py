@@ -72,14 +72,15 @@ class DoorWatcher:
 
     async def watch(self, door: Door) -> None:
         """Watch one door until cancelled; what cannot be accepted now is tried again."""
-        checked_at_s, older_than_ms = 0.0, ABANDONED_MS
+        checked_at_s = 0.0
         while True:
             try:
                 if time.monotonic() - checked_at_s > ABANDONED_MS / 1000:
-                    await self._resume(door, older_than_ms)
-                    checked_at_s, older_than_ms = time.monotonic(), ABANDONED_MS
-                # Moving the oldest entry onto its own place waits for one without taking it.
-                await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
+                    await self._resume(door)
+                    checked_at_s = time.monotonic()
+                if door.key not in self._held:
+                    # Moving the oldest entry onto its own place waits for one, and takes none.
+                    await self._blocking.blmove(door.key, door.key, BLOCK_S, "RIGHT", "RIGHT")
                 while await self.take(door):
                     pass
             except ResponseError as error:
@@ -92,8 +93,6 @@ class DoorWatcher:
                 await asyncio.sleep(BLOCK_S)
             except (RedisError, OSError, JobsError) as error:
                 log.warning("pushes wait", door=door.key, error=str(error))
-                # What was claimed just now is still there: take it up at once.
-                checked_at_s, older_than_ms = 0.0, 0
                 await asyncio.sleep(RETRY_S)
 
     async def take(self, door: Door) -> int:
@@ -111,9 +110,9 @@ class DoorWatcher:
             del self._held[door.key]
         return len(claims)
 
-    async def _resume(self, door: Door, older_than_ms: int) -> None:
+    async def _resume(self, door: Door) -> None:
         claims = await self._queue.transitions.old_claims(
-            door.key, CLAIM_COUNT, older_than_ms, door.is_queue_slot
+            door.key, CLAIM_COUNT, ABANDONED_MS, door.is_queue_slot
         )
         await self._accept(door, claims)
 

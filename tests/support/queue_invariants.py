@@ -117,9 +117,9 @@ def _lane_faults(job: StoredJob, name: str) -> Iterator[str]:
         yield f"{name}: in its lanes twice: {twice}"
     if lost := queued - set(waiting):
         yield f"{name}: queued, but in no lane: {sorted(lost)}"
+    if job.hosts != job.lanes.keys():
+        yield f"{name}: its hosts are {job.hosts}, its lanes {sorted(job.lanes)}"
     for host, urls in job.lanes.items():
-        if host not in job.hosts:
-            yield f"{name}: host {host} of a lane is not among its hosts"
         if wrong := [url for url in urls if url.split("/")[2] != host]:
             yield f"{name}: pages of other hosts in the lane of {host}: {wrong}"
 

@@ -34,6 +34,8 @@ local function add(counts, name, by) counts[name] = (counts[name] or 0) + by end
 
 local function add_link(id, job, page, record, link)
   local url, extra = string.match(link, '^(%S+) ?(.*)$')
+  local host = url and host_of(url)
+  if not host then return add(job.filtered, 'malformed', 1) end
   local fresh = page_pack('q', page.depth + 1, record, 0, extra)
   if job.known >= job.max_known then
     if call('HEXISTS', pages_key(id), url) == 0 then add(job.filtered, 'budget', 1) end
@@ -41,7 +43,6 @@ local function add_link(id, job, page, record, link)
     job.known = job.known + 1
     add(job.counts, 'known', 1)
     add(job.counts, 'queued', 1)
-    local host = host_of(url)
     job.lanes[host] = job.lanes[host] or {}
     table.insert(job.lanes[host], url)
   else
@@ -140,7 +141,10 @@ local function commit_one(a)
   local job = job_of(id)
   local page = page_get(id, lease.url)
   local pause = tonumber(ARGV[a + 6])
-  if pause > 0 then call('HSET', host_key(lease.host), 'paused_until', NOW + pause) end
+  if pause > 0 then
+    local until_now = number_of(call('HGET', host_key(lease.host), 'paused_until'))
+    call('HSET', host_key(lease.host), 'paused_until', math.max(until_now, NOW + pause))
+  end
   add(left_hosts, lease.host, 1)
   job.leases = job.leases + 1
   add(job.counts, 'leased', -1)
@@ -148,6 +152,8 @@ local function commit_one(a)
   local status, record = 'ok', -1
   if outcome == 'done' and job.bytes + #payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
     outcome, code, status = 'skipped', 'job_bytes', 'full'
+    payload = cjson.encode({url = lease.url, code = code,
+      message = 'the records of this job have used up its bytes'})
   end
   if outcome == 'done' then
     status, record = record_page(id, job, lease, page, url, payload)
@@ -162,6 +168,7 @@ local function commit_one(a)
     end_page(id, job, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
   end
   for i = reasons_at + 1, after - 1, 3 do add_filtered(job, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  if status == 'duplicate' then outcome, code = 'skipped', 'duplicate' end
   if outcome ~= 'retry' then
     emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil,
       workerId = worker_name(worker)})
@@ -210,7 +217,7 @@ local function write_job(id, job)
       if may_lease(job.state) and not job.starved then lane_open(id, job, host) end
     end
   end
-  if job.counts.queued then wake_workers(job.pool, job.counts.queued) end
+  if job.counts.queued and may_lease(job.state) then wake_workers(job.pool, job.counts.queued) end
 end
 
 local replies = {}
@@ -224,11 +231,13 @@ for _, id in ipairs(order) do
   local job = touched[id]
   write_job(id, job)
   if job.is_full then
-    job_finish(id, 'completed', 'max_bytes', worker)
+    local is_started = call('HEXISTS', job_key(id), 'start_recorded') == 1
+    job_finish(id, is_started and 'completed' or 'failed', 'max_bytes', worker,
+      not is_started and 'job_bytes' or nil)
   elseif not finish_if_done(id, worker) then
     if job.starved then job_unstarve(id, job) end
     if FINAL[job.state] == nil then progress(id, job) end
   end
 end
-call('HINCRBY', P .. 'totals', 'pages_committed', #replies)
+if #ended > 0 then call('HINCRBY', P .. 'totals', 'pages_committed', #ended) end
 return replies

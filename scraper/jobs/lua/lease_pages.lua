@@ -19,6 +19,7 @@ local QUANTUM = 4   -- pages a turn, while others wait for theirs
 
 local held, held_before, taken = {}, {}, {}
 local tokens, fresh = {}, {}
+local has_more = false   -- the looks were used up before the wants: ask again at once
 
 local function housekeeping()
   reclaim_expired(1)
@@ -76,7 +77,7 @@ local function grant(id, job, host, urls, pages, start_at, f)
   count(id, 'fetches', n)
   host_enter(host, n, start_at, f.host_delay_ms)
   turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
-  if call('EXISTS', lane_key(id, host)) == 0 then lane_remove(id, job, host) end
+  if call('EXISTS', lane_key(id, host)) == 0 then lane_end(id, job, host) end
   if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, n) == n then job_rerank(id, job) end
   taken[id] = (taken[id] or 0) + n
 end
@@ -103,7 +104,7 @@ local function try_lane(lane, most)
   if #urls > 0 then
     grant(id, job, host, urls, pages, math.max(at, NOW), f)
   elseif call('EXISTS', lane_key(id, host)) == 0 then
-    lane_remove(id, job, host)
+    lane_end(id, job, host)
   end
 end
 
@@ -121,6 +122,16 @@ local function head_of_pools()
   return best
 end
 
+-- One of a job's lanes that is ready; with more than 64 open lanes it may miss one.
+local function ready_lane(id, lanes)
+  local names = call('SRANDMEMBER', hosts_key(id), 64)
+  if #names == 0 then return nil end
+  for i, host in ipairs(names) do names[i] = id .. ' ' .. host end
+  for i, rank in ipairs(call('ZMSCORE', lanes, unpack(names))) do
+    if rank then return names[i] end
+  end
+end
+
 -- The best ready lane among the jobs that this worker holds: by priority, its customer's turn,
 -- then the job that got the fewest pages in this call.
 local function head_of_held()
@@ -134,14 +145,10 @@ local function head_of_held()
       local better = not best or job.priority > best.priority or job.priority == best.priority and
         (turn < best.turn or turn == best.turn and got < best.got)
       if better then
-        local hosts = call('SRANDMEMBER', hosts_key(id), 8)
-        for _, host in ipairs(hosts) do
-          local lane = id .. ' ' .. host
-          if call('ZSCORE', lanes, lane) then
-            best = {priority = job.priority, customer = job.customer, turn = turn, got = got,
-                    lane = lane, job = id}
-            break
-          end
+        local lane = ready_lane(id, lanes)
+        if lane then
+          best = {priority = job.priority, customer = job.customer, turn = turn, got = got,
+                  lane = lane, job = id}
         end
       end
     end
@@ -165,7 +172,8 @@ local function choose()
     if spare > 0 and not held[head.job] and turn_of_other(head, mine) then return head, 'spare' end
     return mine
   end
-  if ahead > 0 and not held[head.job] then return head, 'ahead' end
+  if held[head.job] then return head end
+  if ahead > 0 then return head, 'ahead' end
   return nil
 end
 
@@ -188,9 +196,9 @@ end
 local function lease()
   local turn = quantum()
   for _ = 1, LOOKS do
-    if #tokens >= want then break end
+    if #tokens >= want then return end
     local pick, budget = choose()
-    if not pick then break end
+    if not pick then return end
     local before = #tokens
     try_lane(pick.lane, math.min(turn, want - before))
     if #tokens > before and not held[pick.job] then
@@ -200,6 +208,7 @@ local function lease()
       elseif budget == 'ahead' then ahead = ahead - 1 end
     end
   end
+  has_more = #tokens < want
 end
 
 local parents, contention = {}, {}
@@ -246,6 +255,7 @@ local function replies_for(granted)
 end
 
 local function next_due()
+  if has_more then return NOW end
   local due = 0
   for _, key in ipairs({'delayed', 'hosts_due', 'workers', 'deadlines'}) do
     local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')

@@ -30,6 +30,19 @@ local function lane_remove(id, job, host)
   end
 end
 
+-- A lane has no page left.
+local function lane_end(id, job, host)
+  lane_remove(id, job, host)
+  call('SREM', hosts_key(id), host)
+end
+
+local function lane_waits(id, job, host)
+  local place = '|' .. job.priority .. '|' .. job.customer
+  local lane = id .. ' ' .. host
+  return call('ZSCORE', P .. 'ready:' .. job.pool .. place, lane) or
+    call('ZSCORE', P .. 'parked:' .. host .. place, lane)
+end
+
 local function load_place(id)
   local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq')
   return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4]}
@@ -39,9 +52,8 @@ end
 local function job_lanes_ready(id, job)
   local hosts = call('SMEMBERS', hosts_key(id))
   for _, host in ipairs(hosts) do
-    if call('EXISTS', lane_key(id, host)) == 1 then
-      local parked = P .. 'parked:' .. host .. '|' .. job.priority .. '|' .. job.customer
-      if not call('ZSCORE', parked, id .. ' ' .. host) then lane_open(id, job, host) end
+    if call('EXISTS', lane_key(id, host)) == 1 and not lane_waits(id, job, host) then
+      lane_open(id, job, host)
     end
   end
   wake_workers(job.pool, 16)
