@@ -15,7 +15,7 @@ from scraper.lineage import PageWork
 
 log = structlog.get_logger(__name__)
 
-BATCH_PAGES = 16
+BATCH_PAGES = 32
 BATCH_WAIT_S = 0.025
 # While other jobs wait for a page's host: soon, yet not one call a page.
 CONTENDED_WAIT_S = 0.004

@@ -18,6 +18,8 @@ from scraper.jobs.leases import LeasedPage, LeaseReply, LeaseRequest
 log = structlog.get_logger(__name__)
 
 IDLE_POLL_S = 0.5
+# Pages leased ahead, in multiples of those in flight: a call costs as much as several pages.
+AHEAD = 2
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # Jobs out of hand whose links are remembered: each may take some 100 MB.
 RUNS_SPARE = 4
@@ -123,7 +125,7 @@ class LeaseKeeper:
             del self._waiting[job_id]
         self._buffered -= 1
         self.in_flight[job_id] += 1
-        if self._buffered <= self.limits.pages // 2 and not self.is_short:
+        if self._buffered <= AHEAD * self.limits.pages // 2 and not self.is_short:
             self._poke.set()
 
     def _wake_at(self, due_s: float) -> None:
@@ -186,8 +188,8 @@ class LeaseKeeper:
                 await self._wait(reply)
 
     def _request(self) -> LeaseRequest | None:
-        wanted = self.limits.pages - self._buffered
-        if wanted < max(1, self.limits.pages // 2):
+        wanted = AHEAD * self.limits.pages - self._buffered
+        if wanted < max(1, AHEAD * self.limits.pages // 2):
             return None
         held = self.held_jobs
         long = [job for job in held if not self.runs[job].is_single_page]

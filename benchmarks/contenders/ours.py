@@ -82,7 +82,7 @@ class Ours(Contender):
     def _work(self, plan: Plan, watch: Watch, client: redis.Redis) -> Iterator[float]:
         completed = f"{PREFIX}jobs:completed"
         if plan.mode is Mode.FULL_CRAWL:
-            crawl = {**job(plan, "full-crawl", plan.start_url), "maxPages": plan.pages}
+            crawl = {**job(plan, "full-crawl", plan.start_url), "maxPages": plan.pages + 100}
             client.lpush(QUEUE, json.dumps(crawl))
             watch.until(lambda: client.zcard(completed) == 1, "completed job")
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 # A job id has no ":" and no name has "|", so that no two kinds of key can be mistaken.
 _PLACEHOLDERS = {
@@ -35,9 +36,13 @@ class KeySpec:
 
     def matches(self, name: str) -> bool:
         """True when `name` (without the prefix) is a key of this kind."""
-        parts = re.split(r"(<[a-z]+>)", self.pattern)
-        regex = "".join(_PLACEHOLDERS.get(p, re.escape(p)) for p in parts)
-        return re.fullmatch(regex, name) is not None
+        return _regex(self.pattern).fullmatch(name) is not None
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(<[a-z]+>)", pattern)
+    return re.compile("".join(_PLACEHOLDERS.get(p, re.escape(p)) for p in parts))
 
 
 _FOREVER = "with the queue; size bounded"

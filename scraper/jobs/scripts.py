@@ -1,4 +1,4 @@
-"""Loads the Lua transitions and runs them by their hash."""
+"""Loads the Lua transitions as one library of server functions and calls them by name."""
 
 from __future__ import annotations
 
@@ -8,52 +8,68 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 LUA_DIR = Path(__file__).parent / "lua"
 # The order matters: each file uses what stands before it.
 SHARED = ("base", "turns", "lanes", "pages", "jobs")
+HEADER = "#!lua"
+UNKNOWN = "Function not found"
 
 
 class ScriptRunner(Protocol):
-    """What a script needs of a Redis client (plain, Sentinel or Cluster)."""
+    """What the transitions need of a Redis client (plain, Sentinel or Cluster)."""
 
-    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any: ...
+    def fcall(self, function: str, numkeys: int, *keys_and_args: Any) -> Any: ...
 
-    async def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any: ...
+    def function_load(self, code: str, replace: bool | None = False) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """One transition: `source` is its file behind the shared functions, `sha` names it."""
+class Library:
+    """All transitions. `version` is a hash of the source and part of each function's name, so that
+    two versions of this project can share a server.
+    """
 
-    name: str
+    version: str
     source: str
-    sha: str
 
-    async def run(self, redis: ScriptRunner, keys: list[str], args: list[Any]) -> Any:
-        """Run the script atomically; sends the source when the server does not know it."""
+    async def run(self, redis: ScriptRunner, name: str, keys: list[str], args: list[Any]) -> Any:
+        """Run a transition atomically; loads the library where the server does not know it."""
+        function = f"{name}_{self.version}"
         try:
-            return await redis.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await redis.eval(self.source, len(keys), *keys, *args)
+            return await redis.fcall(function, len(keys), *keys, *args)
+        except ResponseError as error:
+            if UNKNOWN not in str(error):
+                raise
+        await redis.function_load(self.source, replace=True)
+        return await redis.fcall(function, len(keys), *keys, *args)
 
 
-@cache
-def _shared_source() -> str:
-    return "\n".join((LUA_DIR / "shared" / f"{name}.lua").read_text() for name in SHARED)
+def _function(name: str, version: str) -> str:
+    """The transition `lua/<name>.lua` as a function of the library.
 
-
-@cache
-def load_script(name: str) -> Script:
-    """The script `lua/<name>.lua`.
-
-    The `#!lua` line must stay first: it makes the server refuse the whole script, not half of it,
-    when memory is used up.
+    Without `allow-oom` in its first line the server refuses the whole call, not half of it, when
+    memory is used up.
     """
     header, _, body = (LUA_DIR / f"{name}.lua").read_text().partition("\n")
-    source = f"{header}\n{_shared_source()}\n{body}"
-    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())
+    flags = header.removeprefix(HEADER).strip().removeprefix("flags=")
+    quoted = ", ".join(f"'{flag}'" for flag in flags.split(",") if flag)
+    return (
+        f"redis.register_function{{function_name = '{name}_{version}', flags = {{{quoted}}},\n"
+        f"callback = function(keys, args)\nbegin(keys, args)\n{body}\nend}}\n"
+    )
+
+
+@cache
+def load_library() -> Library:
+    """The library of this version of the project."""
+    shared = "\n".join((LUA_DIR / "shared" / f"{name}.lua").read_text() for name in SHARED)
+    files = "".join((LUA_DIR / f"{name}.lua").read_text() for name in script_names())
+    version = hashlib.sha256((shared + files).encode()).hexdigest()[:12]
+    functions = "\n".join(_function(name, version) for name in script_names())
+    source = f"{HEADER} name=scraper_workers_{version}\n{shared}\n{functions}"
+    return Library(version, source)
 
 
 def script_names() -> list[str]:

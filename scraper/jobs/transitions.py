@@ -17,7 +17,7 @@ from scraper.jobs.leases import (
     LeaseRequest,
     PageCommit,
 )
-from scraper.jobs.scripts import ScriptRunner, load_script
+from scraper.jobs.scripts import ScriptRunner, load_library
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Transitions:
         self._meta = self.keys.key("meta")
 
     async def _run(self, name: str, *args: Any, more_keys: Sequence[str] = ()) -> Any:
-        return await load_script(name).run(self.redis, [self._meta, *more_keys], list(args))
+        return await load_library().run(self.redis, name, [self._meta, *more_keys], list(args))
 
     async def submit_jobs(self, jobs: Sequence[Submission]) -> list[bool]:
         """True for each accepted job, False for one whose id is known already."""
@@ -99,7 +99,7 @@ class Transitions:
 
     async def _drain(self, door: str, queue_slot: bool, *args: Any) -> list[Claim]:
         meta = self._meta if queue_slot else f"{{{door}}}:meta"
-        flat = await load_script("drain_inbox").run(self.redis, [meta, door], list(args))
+        flat = await load_library().run(self.redis, "drain_inbox", [meta, door], list(args))
         return [Claim(_text(flat[i]), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def reject_push(self, claim_id: str, rejection: str, door: str, reason: str) -> None:
@@ -118,7 +118,7 @@ class Transitions:
             next_due_ms=due,
             pages=[
                 LeasedPage(
-                    _text(p[0]), _text(p[1]), _text(p[2]), p[3], p[4], _text(p[5]), p[6],
+                    _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]), p[6],
                     p[7] == 1, _text(p[8]),
                 )
                 for p in pages

@@ -1,4 +1,4 @@
-"""A proxy in front of a unix-socket server that loses replies: the command runs, nobody hears."""
+"""A proxy in front of a server that loses replies: the command runs, and nobody hears of it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from redis.asyncio.connection import parse_url
+
 CHUNK_BYTES = 1 << 16
 
 
 class ReplyDropper:
     """Passes everything on, except the reply that it was told to drop: it closes instead."""
 
-    def __init__(self, server_socket: str, socket: Path) -> None:
-        self.url = f"unix://{socket}"
+    def __init__(self, server_url: str, socket: Path) -> None:
+        self._server = parse_url(server_url)
+        self.url = f"unix://{socket}?db={self._server.get('db', 0)}"
         self.replies_dropped = 0
-        self._server_socket = server_socket
         self._is_dropping = False
+        self._connections: set[asyncio.Task[None]] = set()
 
     def drop_next(self) -> None:
         """Lose the next reply of any connection."""
@@ -27,7 +30,11 @@ class ReplyDropper:
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
         """One client's connection."""
-        server_reader, server_writer = await asyncio.open_unix_connection(self._server_socket)
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        server_reader, server_writer = await self._connect()
         asking = asyncio.create_task(self._pass_commands(client_reader, server_writer))
         try:
             while chunk := await server_reader.read(CHUNK_BYTES):
@@ -42,6 +49,19 @@ class ReplyDropper:
             for writer in (server_writer, client_writer):
                 writer.close()
 
+    async def close(self) -> None:
+        """End all connections."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if "path" in self._server:
+            return await asyncio.open_unix_connection(self._server["path"])
+        host, port = self._server.get("host", "localhost"), self._server.get("port", 6379)
+        return await asyncio.open_connection(host, port)
+
     async def _pass_commands(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -52,10 +72,13 @@ class ReplyDropper:
 
 
 @contextlib.asynccontextmanager
-async def reply_dropper(server_socket: str, folder: Path) -> AsyncIterator[ReplyDropper]:
-    """A running dropper in front of the server's socket."""
+async def reply_dropper(server_url: str, folder: Path) -> AsyncIterator[ReplyDropper]:
+    """A running dropper in front of a server; its socket is in `folder`."""
     socket = folder / "dropper.sock"
-    dropper = ReplyDropper(server_socket, socket)
+    dropper = ReplyDropper(server_url, socket)
     server = await asyncio.start_unix_server(dropper.serve, socket)
     async with server:
-        yield dropper
+        try:
+            yield dropper
+        finally:
+            await dropper.close()

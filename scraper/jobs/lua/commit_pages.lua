@@ -10,6 +10,7 @@
 -- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
 --         recorded already) | full (the job's byte limit: the job ended)
 local worker = ARGV[1]
+local worker_text = string.gsub(worker_name(worker), '["\\%c]', '?')
 local touched, order = {}, {}
 local ended, left_hosts = {}, {}
 
@@ -32,11 +33,12 @@ end
 
 local function add(counts, name, by) counts[name] = (counts[name] or 0) + by end
 
-local function add_link(id, job, page, record, link)
+local function add_link(id, job, page, link)
   local url, extra = string.match(link, '^(%S+) ?(.*)$')
   local host = url and host_of(url)
   if not host then return add(job.filtered, 'malformed', 1) end
-  local fresh = page_pack('q', page.depth + 1, record, 0, extra)
+  local fresh = page.links_pack
+  if extra ~= '' then fresh = fresh .. ' ' .. extra end
   if job.known >= job.max_known then
     if call('HEXISTS', pages_key(id), url) == 0 then add(job.filtered, 'budget', 1) end
   elseif call('HSETNX', pages_key(id), url, fresh) == 1 then
@@ -47,8 +49,8 @@ local function add_link(id, job, page, record, link)
     table.insert(job.lanes[host], url)
   else
     local known = page_get(id, url)
-    if known.state == 'q' and known.depth > page.depth + 1 then
-      known.depth = page.depth + 1
+    if known.state == 'q' and tonumber(known.depth) > page.depth + 1 then
+      known.depth = whole(page.depth + 1)
       page_set(id, url, 'q', known, known.note)
     end
   end
@@ -119,12 +121,23 @@ local function end_page(id, job, lease, page, outcome, url, code, payload, delay
     page_set(id, lease.url, 's', page, code .. (url ~= lease.url and ' ' .. url or ''))
     add(job.counts, 'skipped', 1)
   end
-  if outcome == 'failed' or outcome == 'skipped' and page.parent == -1 then
+  if outcome == 'failed' or outcome == 'skipped' and page.parent == '-1' then
     call('RPUSH', job_key(id) .. ':errors', payload)
   end
-  if page.parent == -1 and outcome ~= 'retry' then
+  if page.parent == '-1' and outcome ~= 'retry' then
     call('HSET', job_key(id), 'error', code)
   end
+end
+
+-- A canonical URL and a code need no escaping; anything else is left to cjson.
+local function emit_committed(id, job, url, outcome, code)
+  if string.find(url, '["\\%c\128-\255]') or string.find(code, '[^%w_]') then
+    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code,
+      workerId = worker_name(worker)})
+    return
+  end
+  emit_text('pageCommitted', id, job.customer, '{"url":"' .. url .. '","status":"' .. outcome ..
+    (code ~= '' and '","code":"' .. code or '') .. '","workerId":"' .. worker_text .. '"}')
 end
 
 local function commit_one(a)
@@ -140,7 +153,7 @@ local function commit_one(a)
   local id = lease.job
   local job = job_of(id)
   local page = page_get(id, lease.url)
-  local pause = tonumber(ARGV[a + 6])
+  local pause = ARGV[a + 6] ~= '0' and tonumber(ARGV[a + 6]) or 0
   if pause > 0 then
     local until_now = number_of(call('HGET', host_key(lease.host), 'paused_until'))
     call('HSET', host_key(lease.host), 'paused_until', math.max(until_now, NOW + pause))
@@ -157,22 +170,20 @@ local function commit_one(a)
   end
   if outcome == 'done' then
     status, record = record_page(id, job, lease, page, url, payload)
-    if page.parent == -1 then
+    if page.parent == '-1' then
       call('HSET', job_key(id), 'start_recorded', 1, 'site', url)
       call('HDEL', job_key(id), 'error')
     end
     if record then
-      for i = a + 9, a + 8 + n do add_link(id, job, page, record, ARGV[i]) end
+      page.links_pack = page_pack('q', whole(page.depth + 1), whole(record), '0')
+      for i = a + 9, a + 8 + n do add_link(id, job, page, ARGV[i]) end
     end
   else
     end_page(id, job, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
   end
   for i = reasons_at + 1, after - 1, 3 do add_filtered(job, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
   if status == 'duplicate' then outcome, code = 'skipped', 'duplicate' end
-  if outcome ~= 'retry' then
-    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code ~= '' and code or nil,
-      workerId = worker_name(worker)})
-  end
+  if outcome ~= 'retry' then emit_committed(id, job, url, outcome, code) end
   if status == 'full' then job.is_full = true end
   return status, after
 end

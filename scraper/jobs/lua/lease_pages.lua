@@ -61,12 +61,13 @@ local function grant(id, job, host, urls, pages, start_at, f)
   if f.state == 'waiting' then activate(id, job.customer, f) end
   local last = call('HINCRBY', META, 'tokens', n)
   local leases, packed = {}, {}
+  local place = id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
   for i, url in ipairs(urls) do
     local page, token = pages[i], string.format('%.0f', last - n + i)
-    page.attempts = page.attempts + 1
+    page.attempts = whole(page.attempts + 1)
     packed[2 * i - 1], packed[2 * i] =
       url, page_pack('l', page.depth, page.parent, page.attempts, page.note)
-    leases[2 * i - 1], leases[2 * i] = token, id .. ' ' .. host .. ' ' .. start_at .. ' ' .. url
+    leases[2 * i - 1], leases[2 * i] = token, place .. url
     tokens[#tokens + 1] = token
     fresh[token] = {lease = {job = id, host = host, start_at = start_at, url = url}, page = page}
   end
@@ -110,13 +111,19 @@ end
 
 local function job_of_lane(lane) return (string.match(lane, '^(%S+) ')) end
 
--- The lane whose turn it is over all pools of this worker.
+local function is_before(one, other)
+  if one.priority ~= other.priority then return one.priority > other.priority end
+  if one.turn ~= other.turn then return one.turn < other.turn end
+  return one.rank < other.rank
+end
+
+-- The lane whose turn it is over all pools of this worker; the turns of a customer are the same in
+-- all of them, so that its jobs go by their rank.
 local function head_of_pools()
   local best
   for _, pool in ipairs(pools) do
     local head = turns_head(P .. 'ready:' .. pool)
-    if head and (not best or head.priority > best.priority or
-        head.priority == best.priority and head.turn < best.turn) then best = head end
+    if head and (not best or is_before(head, best)) then best = head end
   end
   if best then best.job = job_of_lane(best.lane) end
   return best
@@ -214,7 +221,7 @@ end
 local parents, contention = {}, {}
 
 local function found_on_of(id, parent)
-  if parent < 0 then return '' end
+  if parent == '-1' then return '' end
   local key = id .. ' ' .. parent
   parents[key] = parents[key] or call('LINDEX', job_key(id) .. ':recorded', parent) or ''
   return parents[key]

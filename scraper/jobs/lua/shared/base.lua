@@ -1,12 +1,32 @@
 -- Shared by every script: key names, time, the settings kept in Redis, events.
 -- KEYS[1] is always `{queue}:meta`; every other key has the same prefix, so the same slot.
-local P = string.sub(KEYS[1], 1, -5)
-local META = KEYS[1]
-local RANK_STEP = 2 ^ 40   -- a lane's rank is holders * RANK_STEP + the job's number
+-- `begin` sets what belongs to one call; the functions below are made once, when the library is
+-- loaded: making them anew took longer than most calls.
+local KEYS, ARGV, P, META, NOW, NOW_TEXT, clock, call, settings_cache
 
-local call = redis.call
-local clock = call('TIME')
-local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function begin(keys, args)
+  KEYS, ARGV = keys, args
+  META = keys[1]
+  P = string.sub(META, 1, -5)
+  call = redis.call
+  clock = call('TIME')
+  NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  NOW_TEXT = string.format('%.0f', NOW)
+  settings_cache = nil
+end
+
+-- Small whole numbers as text, kept: Lua formats a number anew each time it is passed on.
+local whole_texts = {}
+local function whole(number)
+  local text = whole_texts[number]
+  if not text then
+    text = string.format('%.0f', number)
+    if number > -10000 and number < 10000 then whole_texts[number] = text end
+  end
+  return text
+end
+
+local RANK_STEP = 2 ^ 40   -- a lane's rank is holders * RANK_STEP + the job's number
 
 local function job_key(id) return P .. 'job:' .. id end
 local function pages_key(id) return P .. 'job:' .. id .. ':pages' end
@@ -24,7 +44,6 @@ end
 
 local function number_of(value) return tonumber(value or 0) or 0 end
 
-local settings_cache = nil
 local function setting(name)
   if not settings_cache then
     settings_cache = {}
@@ -34,11 +53,14 @@ local function setting(name)
   return settings_cache[name]
 end
 
--- One event: `t` its name, `j` the job, `c` the customer, `d` the rest as JSON.
+-- One event: `t` its name, `j` the job, `c` the customer, `d` the rest as JSON text.
+local function emit_text(name, job, customer, detail)
+  call('XADD', P .. 'events', 'MAXLEN', '~', setting('events_kept') or '100000', '*',
+    't', name, 'j', job or '', 'c', customer or '', 'at', NOW_TEXT, 'd', detail)
+end
+
 local function emit(name, job, customer, detail)
-  call('XADD', P .. 'events', 'MAXLEN', '~', setting('events_kept') or 100000, '*',
-    't', name, 'j', job or '', 'c', customer or '', 'at', NOW,
-    'd', detail and next(detail) and cjson.encode(detail) or '{}')
+  emit_text(name, job, customer, detail and next(detail) and cjson.encode(detail) or '{}')
 end
 
 -- A worker's public name is its instance without the incarnation behind '#'.

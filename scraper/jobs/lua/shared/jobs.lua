@@ -160,7 +160,7 @@ local function page_requeue(id, job, url, page, field)
   local extra = page.note
   if page.state == 'f' then extra = string.match(page.note, '^%S+ (.+)$') end
   if page.state == 's' then extra = nil end
-  page.attempts = 0
+  page.attempts = '0'
   page_set(id, url, 'q', page, extra)
   lane_push(id, job, host_of(url), url, false, false)
 end

@@ -7,6 +7,7 @@
 -- or the extra of an open page: what a custom spider attached to its request, as JSON.
 -- A lease is "<job> <host> <start_at> <url>" in `leases:<worker>` under its token.
 
+-- Depth, parent and attempts stay text: most pages are passed on as they were read.
 local function page_pack(state, depth, parent, attempts, note)
   local packed = state .. ' ' .. depth .. ' ' .. parent .. ' ' .. attempts
   if note and note ~= '' then packed = packed .. ' ' .. note end
@@ -17,8 +18,7 @@ local function page_unpack(packed)
   if not packed then return nil end
   local state, depth, parent, attempts, note =
     string.match(packed, '^(%a) (%-?%d+) (%-?%d+) (%d+) ?(.*)$')
-  return {state = state, depth = tonumber(depth), parent = tonumber(parent),
-          attempts = tonumber(attempts), note = note}
+  return {state = state, depth = depth, parent = parent, attempts = attempts, note = note}
 end
 
 -- The politeness host of a canonical URL: host[:port].
@@ -30,7 +30,7 @@ local function page_set(id, url, state, page, note)
   call('HSET', pages_key(id), url, page_pack(state, page.depth, page.parent, page.attempts, note))
 end
 
-local function count(id, field, by) call('HINCRBY', job_key(id), field, by) end
+local function count(id, field, by) call('HINCRBY', job_key(id), field, whole(by)) end
 
 -- Append (or, at the front, put back) a page to its lane; opens the lane if it was empty.
 -- The caller has counted it as queued. `may_open` is false while the job must not be leased.
@@ -82,7 +82,7 @@ local function page_release(worker, token, lease)
   lease_end(worker, token, lease)
   local page = page_get(lease.job, lease.url)
   local f = fields(job_key(lease.job), 'state', 'starved')
-  page.attempts = math.max(0, page.attempts - 1)
+  page.attempts = whole(math.max(0, page.attempts - 1))
   page_set(lease.job, lease.url, 'q', page, page.note)
   count(lease.job, 'leased', -1)
   count(lease.job, 'queued', 1)

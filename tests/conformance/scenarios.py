@@ -1,0 +1,135 @@
+"""One scene for each transition: what stands before, and the call that tests repeat or lose."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from scraper.jobs.leases import LeaseRequest, PageOutcome
+from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, page_commit, submission
+from tests.support.queue_snapshot import QueueProbe
+
+Call = Callable[[QueueDriver], Awaitable[object]]
+Scene = Callable[[QueueDriver, QueueProbe], Awaitable[Call]]
+
+A, B, C = "http://a.test/", "http://a.test/b", "http://a.test/c"
+
+
+async def submit_jobs(queue: QueueDriver, probe: QueueProbe) -> Call:
+    jobs = [submission("one"), submission("two", delay_ms=HOUR_MS)]
+    return lambda q: q.transitions.submit_jobs(jobs)
+
+
+async def drain_inbox(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.redis.lpush(queue.keys.inbox, A, B)
+    return lambda q: q.transitions.drain_inbox(q.keys.inbox, 10)
+
+
+async def reject_push(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.redis.lpush(queue.keys.inbox, "nonsense")
+    [claim] = await queue.transitions.drain_inbox(queue.keys.inbox, 10)
+    return lambda q: q.transitions.reject_push(claim.claim_id, "{}", q.keys.inbox, "no URL")
+
+
+async def lease_pages(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.submit("one")
+    request = LeaseRequest("the-request", pages=2, slots=4, pools=POOLS)
+    return lambda q: q.transitions.lease_pages("w1", request, HOUR_MS)
+
+
+async def commit_pages(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C], start_url=A)
+    await queue.submit("one")
+    await queue.submit("two")
+    by_job = {(it.job_id, it.url): it for it in await queue.lease()}
+    commits = [
+        page_commit(by_job["crawl", B], links=[A, f"{A}new"]),
+        page_commit(by_job["crawl", C], PageOutcome.RETRY, retry_delay_ms=HOUR_MS),
+        page_commit(by_job["one", "http://one.test/"], PageOutcome.FAILED),
+        page_commit(by_job["two", "http://two.test/"]),
+    ]
+    return lambda q: q.commit("w1", *commits)
+
+
+async def release_pages(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    leases = await queue.lease()
+    return lambda q: q.transitions.release_pages("w1", [lease.token for lease in leases])
+
+
+async def reclaim_worker(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease()
+    return lambda q: q.transitions.reclaim_worker(["w1", "never-seen"])
+
+
+async def reclaim_expired(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease()
+    probe.pass_time(2 * HOUR_MS, "workers")
+    return lambda q: q.transitions.reclaim_expired()
+
+
+async def extend_leases(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease()
+    return lambda q: q.transitions.extend_leases("w1", HOUR_MS, ["crawl"])
+
+
+async def promote_delayed(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("later", delay_ms=HOUR_MS)
+    await queue.submit("one")
+    lease = await queue.lease_one()
+    await queue.end("w1", lease, PageOutcome.RETRY, retry_delay_ms=HOUR_MS)
+    probe.pass_time(HOUR_MS, "delayed")
+    return lambda q: q.transitions.promote_delayed()
+
+
+async def expire_jobs(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease()
+    probe.pass_time(HOUR_MS, "deadlines")
+    return lambda q: q.transitions.expire_jobs()
+
+
+async def cancel_job(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease_one()
+    return lambda q: q.transitions.cancel_job("crawl")
+
+
+async def pause_job(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.lease_one()
+    return lambda q: q.transitions.pause_job("crawl")
+
+
+async def resume_job(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.transitions.pause_job("crawl")
+    return lambda q: q.transitions.resume_job("crawl")
+
+
+async def retry_job(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.end("w1", await queue.lease_one(), PageOutcome.FAILED)
+    await queue.transitions.cancel_job("crawl")
+    return lambda q: q.transitions.retry_job("crawl")
+
+
+async def remove_job(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    await queue.transitions.cancel_job("crawl")
+    return lambda q: q.transitions.remove_job("crawl")
+
+
+async def pause_queue(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one")
+    return lambda q: q.transitions.pause_queue(True, POOLS)
+
+
+SCENES: tuple[Scene, ...] = (
+    submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages,
+    reclaim_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs, cancel_job,
+    pause_job, resume_job, retry_job, remove_job, pause_queue,
+)  # fmt: skip
