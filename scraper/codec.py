@@ -52,7 +52,10 @@ def request_extra(request: Request, spider: JobSpider) -> str:
         extra["meta"] = meta
     if not extra:
         return ""
-    text = orjson.dumps(extra).decode()
+    try:
+        text = orjson.dumps(extra).decode()
+    except TypeError as error:
+        raise RequestNotAllowedError(f"request.meta is no plain JSON: {error}") from error
     if len(text) > MAX_EXTRA_BYTES:
         raise RequestNotAllowedError(f"request.meta is larger than {MAX_EXTRA_BYTES} bytes")
     return text

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 import orjson
 import structlog
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from scraper.frontier import Frontier
+from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.leases import CommitOutcome, PageCommit, PageOutcome
 from scraper.lineage import PageWork
 
@@ -43,6 +44,7 @@ class Committer:
         is_idle: Callable[[], bool],
         on_committed: Callable[[PageWork, CommitOutcome], None],
         max_commit_bytes: int,
+        on_reconnected: Callable[[], None],
     ) -> None:
         self.frontier = frontier
         self.worker = worker
@@ -50,6 +52,7 @@ class Committer:
         self._is_idle = is_idle
         self._on_committed = on_committed
         self._max_commit_bytes = max_commit_bytes
+        self._on_reconnected = on_reconnected
         self._pending: list[tuple[PageWork, PageCommit]] = []
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
@@ -116,7 +119,7 @@ class Committer:
         while True:
             try:
                 outcomes = await self.frontier.commit_pages(self.worker, self._memory(), pages)
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 if is_refusal(error):
                     return await self._commit_one_by_one(pages, error)
                 if failures in (0, 10, 100):
@@ -125,6 +128,7 @@ class Committer:
                 failures += 1
             else:
                 if failures:
+                    self._on_reconnected()
                     log.info("commit went through", pages=len(pages), failures=failures)
                 return outcomes
 

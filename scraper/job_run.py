@@ -42,6 +42,7 @@ class JobRun:
         self.customer_id = job.customer_id
         self.spec = JobSpec.from_stored(job.spec)
         self.attempt = job.attempt
+        self.seq = job.seq
         self.site = job.site
         self.profile = Profile.LINKS if self.spec.turbo_mode else Profile.FULL
         self.known: dict[str, int] = {}

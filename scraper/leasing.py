@@ -8,12 +8,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import orjson
 import structlog
-from redis.exceptions import RedisError
 
 from scraper.frontier import Frontier
 from scraper.job_run import JobRun
-from scraper.jobs.leases import LeasedPage, LeaseReply, LeaseRequest
+from scraper.jobs.connection import REDIS_ERRORS
+from scraper.jobs.errors import JobsError
+from scraper.jobs.leases import (
+    LeasedJob,
+    LeasedPage,
+    LeaseReply,
+    LeaseRequest,
+    PageCommit,
+    PageOutcome,
+)
+from scraper.scope import ScopeError
 
 log = structlog.get_logger(__name__)
 
@@ -145,12 +155,15 @@ class LeaseKeeper:
             if self._waiting:
                 self._on_pages()
 
-    def drop_jobs(self, job_ids: Sequence[str]) -> None:
-        """Forget the waiting pages of jobs that are no longer worked on."""
+    def drop_jobs(self, job_ids: Sequence[str]) -> list[str]:
+        """Forget the waiting pages of jobs that are no longer worked on; their tokens."""
+        tokens: list[str] = []
         for job_id in job_ids:
             waiting = self._waiting.pop(job_id, None)
             if waiting:
                 self._buffered -= len(waiting.pages)
+                tokens += [page.token for _, page in waiting.pages]
+        return tokens
 
     def drop_all(self) -> list[str]:
         """Forget all waiting pages; their tokens."""
@@ -158,6 +171,11 @@ class LeaseKeeper:
         self._waiting.clear()
         self._buffered = 0
         return tokens
+
+    async def give_back(self, tokens: Sequence[str]) -> None:
+        """Release dropped pages: some may be leased still. Void tokens do no harm."""
+        if tokens:
+            await self.frontier.release_pages(self.worker, tokens)
 
     # -- leasing ----------------------------------------------------------------------------
 
@@ -172,7 +190,7 @@ class LeaseKeeper:
                 continue
             try:
                 reply = await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 if failures == 0:
                     log.warning("leasing waits for Redis", error=str(error))
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
@@ -180,9 +198,9 @@ class LeaseKeeper:
                 continue
             if failures:
                 log.info("leasing goes on", failures=failures)
-                self._forget_known()
+                self.forget_known()
             failures, wanted, request = 0, request.pages, None
-            self._admit(reply)
+            await self._admit(reply)
             self.is_short = len(reply.pages) < wanted
             if self.is_short:
                 await self._wait(reply)
@@ -206,21 +224,63 @@ class LeaseKeeper:
             spare=max(0, 2 * jobs - len(held) - slots),
         )
 
-    def _admit(self, reply: LeaseReply) -> None:
-        for job in reply.jobs:
-            if job.job_id in self.runs:
-                self.runs[job.job_id].update(job)
-            else:
-                self.runs[job.job_id] = JobRun(job)
-        self.drop_jobs(reply.gone)
+    async def _admit(self, reply: LeaseReply) -> None:
+        unreadable = [job for job in reply.jobs if not self._know(job)]
+        dropped = self.drop_jobs(reply.gone)
+        if self.is_draining:
+            dropped += [page.token for page in reply.pages]
+        if dropped or unreadable:
+            await self._refuse(reply, dropped, {job.job_id for job in unreadable})
+        if self.is_draining:
+            return
         now = asyncio.get_running_loop().time()
         for page in reply.pages:
-            due_s = now + max(0, page.start_at_ms - reply.now_ms) / 1000
-            self._waiting.setdefault(page.job_id, _Waiting()).pages.append((due_s, page))
-            self._buffered += 1
+            if page.job_id in self.runs:
+                due_s = now + max(0, page.start_at_ms - reply.now_ms) / 1000
+                self._waiting.setdefault(page.job_id, _Waiting()).pages.append((due_s, page))
+                self._buffered += 1
         self._forget_runs()
         if reply.pages:
             self._on_pages()
+
+    def _know(self, job: LeasedJob) -> bool:
+        """Take what changed of a job; False when this version cannot read it."""
+        run = self.runs.get(job.job_id)
+        if run is not None and run.seq == job.seq:
+            run.update(job)
+            return True
+        # New here, or another job under an id that was used before.
+        self.runs.pop(job.job_id, None)
+        try:
+            self.runs[job.job_id] = JobRun(job)
+        except (JobsError, ScopeError) as error:
+            log.error("a job cannot be read", job=job.job_id, error=str(error))
+            return False
+        return True
+
+    async def _refuse(self, reply: LeaseReply, dropped: list[str], unreadable: set[str]) -> None:
+        """Release dropped pages, and fail those of jobs that cannot be read."""
+        failed = [
+            PageCommit(
+                page.token,
+                PageOutcome.FAILED,
+                page.url,
+                orjson.dumps({"url": page.url, "code": "unreadable_job", "attempt": page.attempt}),
+                code="unreadable_job",
+            )
+            for page in reply.pages
+            if page.job_id in unreadable and not self.is_draining
+        ]
+        try:
+            await self.give_back(dropped)
+            if failed:
+                await self.frontier.commit_pages(self.worker, "{}", failed)
+        except REDIS_ERRORS as error:
+            log.warning(
+                "pages could not be given back: they are when this worker ends",
+                pages=len(dropped) + len(failed),
+                error=str(error),
+            )
 
     def _forget_runs(self) -> None:
         """Keep what is known of the jobs in hand and of a few more, the newest."""
@@ -231,7 +291,7 @@ class LeaseKeeper:
         for job_id in [job for job in self.runs if job not in held][:spare]:
             del self.runs[job_id]
 
-    def _forget_known(self) -> None:
+    def forget_known(self) -> None:
         """The server may have lost what it answered: links are sent again."""
         for run in self.runs.values():
             run.forget_known()

@@ -25,15 +25,15 @@ def retry_after_s(header: bytes | None) -> float | None:
     if not header:
         return None
     text = header.decode("latin-1").strip()
-    if text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER_S)
+    if text.isascii() and text.isdigit():
+        return min(float(text[:12]), MAX_RETRY_AFTER_S)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return min(max(0.0, moment.timestamp() - time.time()), MAX_RETRY_AFTER_S)
+    except (ValueError, TypeError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - time.time()), MAX_RETRY_AFTER_S)
 
 
 class PageOutcomes:

@@ -104,6 +104,17 @@ class PageFlow:
         work = self._works.pop(request, None)
         if work is None:
             return self._handle(result, request)
+        try:
+            return self._follow(work, result, request)
+        except Exception as error:
+            # Whatever a page brought about: it must end, or its lease and its place never would.
+            logger.exception("%s could not be handled", work.lease.url)
+            work.fail("internal", f"{type(error).__name__}: {error}")
+            work.is_redirected = False
+            self._end(work, None)
+            return None
+
+    def _follow(self, work: PageWork, result: Fetched, request: Request) -> Deferred[None] | None:
         if isinstance(result, Request):
             self._continue(work, result)
             return None

@@ -32,14 +32,18 @@ def parse_limit(limit_s: float) -> Iterator[None]:
         yield
         return
 
+    is_armed = True
+
     def over(number: int, frame: FrameType | None) -> None:
-        raise ParseLimitError(limit_s)
+        if is_armed:
+            raise ParseLimitError(limit_s)
 
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
     try:
         yield
     finally:
+        is_armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

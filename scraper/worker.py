@@ -9,7 +9,6 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from redis.exceptions import RedisError
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.spiderloader import get_spider_loader
@@ -19,12 +18,14 @@ from scraper.job_spider import JobSpider
 from scraper.jobs import (
     EmbeddedUnavailableError,
     JobHandle,
+    JobNotFoundError,
     JobQueue,
     JobsError,
     RedisUnreachableError,
     open_queue,
 )
 from scraper.jobs.config import Config, load_config
+from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.leases import CommitOutcome, LeasedPage
@@ -83,7 +84,7 @@ class Worker:
         self._spiders[spider.name] = spider
         try:
             pools = await self.connect(spider)
-        except JobsError as error:
+        except (JobsError, *REDIS_ERRORS) as error:
             # Raising here would leave the engine half open: it closes by itself without work.
             self.is_stopping = True
             is_away = isinstance(error, RedisUnreachableError | EmbeddedUnavailableError)
@@ -126,7 +127,7 @@ class Worker:
         self.keeper = LeaseKeeper(self.frontier, self.instance, pools, limits, self._schedule)
         self.committer = Committer(
             self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
-            self.config.max_commit_bytes,
+            self.config.max_commit_bytes, self.keeper.forget_known,
         )  # fmt: skip
         self.flow = PageFlow(
             self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s
@@ -136,7 +137,16 @@ class Worker:
             spider.emits_records = self._emits
 
     def _spawn(self, loop: Any, name: str) -> None:
-        self._tasks.append(asyncio.create_task(loop, name=name))
+        task = asyncio.create_task(loop, name=name)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """A worker without one of its loops would idle for ever: it ends, and is started anew."""
+        if not task.cancelled() and (error := task.exception()):
+            log.critical("a part of the worker failed", part=task.get_name(), exc_info=error)
+            if not self.is_stopping:
+                os._exit(1)
 
     async def stop(self) -> None:
         """All fetches are through: commit them, hand the rest back, sign off."""
@@ -149,8 +159,9 @@ class Worker:
         try:
             await self.frontier.reclaim_worker([self.instance])
             if self.queue and self.job and not self.job_has_ended:
+                self._set_exit_code(130)
                 await self.queue.cancel(self.job.id)
-        except (RedisError, JobsError) as error:
+        except (JobsError, *REDIS_ERRORS) as error:
             log.warning("leases end by themselves: Redis is out of reach", error=str(error))
         if self.queue:
             await self.queue.shutdown()
@@ -159,9 +170,7 @@ class Worker:
         """Drain: lease no more, give back what was not begun."""
         self.keeper.is_draining = True
         self.keeper.poke()
-        tokens = self.keeper.drop_all()
-        if tokens:
-            await self.frontier.release_pages(self.instance, tokens)
+        await self.keeper.give_back(self.keeper.drop_all())
 
     # -- what the engine asks -----------------------------------------------------------------
 
@@ -219,7 +228,14 @@ class Worker:
 
     def _on_through(self, work: PageWork) -> None:
         self.keeper.done(work.lease.job_id)
-        self.committer.add(work, self._outcomes.commit_of(work))
+        try:
+            commit = self._outcomes.commit_of(work)
+        except Exception as error:
+            # Such as an item that is no JSON: the page fails, with a text that is.
+            log.exception("a record cannot be stored", url=work.lease.url, job=work.lease.job_id)
+            work.fail("internal", f"the record cannot be stored: {error!a}")
+            commit = self._outcomes.commit_of(work)
+        self.committer.add(work, commit)
 
     def _on_committed(self, work: PageWork, outcome: CommitOutcome) -> None:
         if outcome is CommitOutcome.OK:
@@ -236,7 +252,7 @@ class Worker:
             try:
                 if await queue.blocking.blpop([key], timeout=5):
                     self.keeper.poke()
-            except (RedisError, OSError):
+            except REDIS_ERRORS:
                 await asyncio.sleep(JOB_CHECK_S)
 
     async def _watch_job(self, job: JobHandle) -> None:
@@ -244,15 +260,26 @@ class Worker:
         while not self.job_has_ended:
             try:
                 result = await job.result()
-            except JobsError:
+            except JobNotFoundError as error:
+                log.error("the job is gone", error=str(error))
+                self._set_exit_code(1)
+                self._end_one_shot()
+                return
+            except (JobsError, *REDIS_ERRORS):
                 await asyncio.sleep(JOB_CHECK_S)
                 continue
-            spider = self._crawler.spider
-            assert isinstance(spider, JobSpider)
-            spider.exit_code = 0 if result.status == "completed" else 1
+            self._set_exit_code(0 if result.status == "completed" else 1)
             log.info(
                 "job ended", job=job.id, status=result.status, pages=result.pages_scraped,
                 errors=result.error_count, reason=result.metadata["finishReason"],
             )  # fmt: skip
-            self.job_has_ended = True
-            self._schedule()
+            self._end_one_shot()
+
+    def _end_one_shot(self) -> None:
+        self.job_has_ended = True
+        self._schedule()
+
+    def _set_exit_code(self, code: int) -> None:
+        spider = self._crawler.spider
+        assert isinstance(spider, JobSpider)
+        spider.exit_code = code

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import click
 
 from scraper.jobs import Config, JobHandle, JobQueue, JobResult, JobView, open_queue
+from scraper.jobs.ending import end_tasks
 from supervisor.cli_options import (
     config_of,
     connection_options,
@@ -23,7 +23,7 @@ from supervisor.cli_options import (
 from supervisor.cli_output import RecordWriter, err, print_errors, print_json
 from supervisor.cli_progress import follow_job
 from supervisor.demo import serve_demo
-from supervisor.service import ScraperWorkerService
+from supervisor.service import ScraperWorkerService, WorkerStartError
 
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 10
@@ -106,30 +106,48 @@ async def _work(config: Config, queue: JobQueue, handle: JobHandle) -> bool:
     service = ScraperWorkerService(
         config=config, redis_url=queue.url, pools=[f"@{handle.id}"], watch_doors=False
     )
-    await service.start()
     try:
-        return await _until_signal(follow_job(queue, handle.id))
+        await service.start()
+        return await _until_signal(_until_done(service, queue, handle.id), service)
     finally:
         await service.stop()
         await queue.cancel(handle.id)
 
 
-async def _until_signal(work: Awaitable[object]) -> bool:
-    """Await `work`; False when SIGINT or SIGTERM came first."""
+async def _until_done(service: ScraperWorkerService, queue: JobQueue, job_id: str) -> None:
+    """Follow the job to its end. Raises WorkerStartError when no worker can start any more."""
+    following = asyncio.ensure_future(follow_job(queue, job_id))
+    failing = asyncio.ensure_future(service.until_over())
+    try:
+        await asyncio.wait({following, failing}, return_when=asyncio.FIRST_COMPLETED)
+        if not following.done() and (reason := failing.result()):
+            raise WorkerStartError(reason)
+        await following
+    finally:
+        await end_tasks([following, failing])
+
+
+async def _until_signal(work: Coroutine[Any, Any, None], service: ScraperWorkerService) -> bool:
+    """Await `work`; False when SIGINT or SIGTERM came first. A second one kills the workers."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopped.is_set():
+            service.force_stop("a second signal")
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    task = asyncio.ensure_future(work)
+        loop.add_signal_handler(number, on_signal)
+    task = asyncio.create_task(work)
     waiter = asyncio.create_task(stopped.wait())
     await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
     is_done = task.done()
-    for other in (task, waiter):
-        other.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await other
-    if not is_done:
-        err.print("interrupted: pages in flight are finished ...")
+    await end_tasks([task, waiter])
+    if is_done:
+        await task
+    else:
+        err.print("interrupted: pages in flight are finished (again: at once) ...")
     return is_done
 
 

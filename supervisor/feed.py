@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
 
 from scraper.jobs import EventReader, JobQueue, QueueEvent
+from scraper.jobs.connection import REDIS_ERRORS
 from supervisor.events import Event, from_queue
 from supervisor.listeners import Listeners
 
@@ -43,7 +43,7 @@ class EventFeed:
             await self._deliver()
             try:
                 self._pending.extend(await self._reader.read())
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 if not self._is_away:
                     log.warning("events wait for Redis", error=str(error))
                 self._is_away = True

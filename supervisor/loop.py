@@ -184,6 +184,9 @@ class FleetLoop:
             self._stop(action.slot, action.reason)
 
     async def _start(self, slot: Slot) -> None:
+        if slot not in self.children.wanted:
+            # The fleet was made smaller while another worker was started.
+            return
         instance, now_s = f"{slot.name}#{secrets.token_hex(4)}", self._clock()
         try:
             process = await self._launcher.spawn(instance)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from scraper.jobs import JobQueue, JobsError
+from scraper.jobs.connection import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class OrderTaker:
                 now = await _redis_ms(self._queue)
                 await self._queue.redis.zadd(key, {self._supervisor: now})
                 await self._queue.redis.zremrangebyscore(key, "-inf", now - 10 * PRESENT_FOR_MS)
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 log.debug("presence waits for Redis", error=str(error))
             await asyncio.sleep(PRESENCE_EVERY_S)
 
@@ -111,7 +111,7 @@ class OrderTaker:
                 taken = await self._queue.blocking.blpop([inbox], timeout=BLOCK_S)
                 if taken:
                     await self._carry_out(taken[1])
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 log.debug("orders wait for Redis", error=str(error))
                 await asyncio.sleep(RETRY_S)
 

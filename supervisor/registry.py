@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
-from redis.exceptions import RedisError
 
 from scraper.jobs import JobQueue
+from scraper.jobs.connection import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class WorkerRegistry:
             await self._has_dead.wait()
             try:
                 await self._reclaim()
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 self._note(False, str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_TO_S)
@@ -63,7 +63,7 @@ class WorkerRegistry:
         """Worker instances that have asked for work, on all machines; None: no answer."""
         try:
             known = set(await self._queue.reader.workers())
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             self._note(False, str(error))
             return None
         self._note(True)

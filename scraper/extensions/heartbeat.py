@@ -6,10 +6,10 @@ import asyncio
 from typing import Self
 
 import structlog
-from redis.exceptions import RedisError
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from scraper.jobs.connection import REDIS_ERRORS
 from scraper.scheduler import worker_of
 from scraper.worker import Worker
 
@@ -49,14 +49,16 @@ class Heartbeat:
                 continue
             try:
                 await self.beat(worker, held)
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 log.debug("heartbeat waits for Redis", error=str(error))
 
     async def beat(self, worker: Worker, held: list[str]) -> None:
         """One extension of all leases."""
         reply = await worker.frontier.extend_leases(worker.instance, worker.config.lease_ms, held)
-        worker.keeper.drop_jobs(reply.gone)
+        dropped = worker.keeper.drop_jobs(reply.gone)
         if not reply.is_known:
             log.warning("leases were lost: this worker was taken for dead", worker=worker.instance)
-            worker.keeper.drop_all()
+            dropped += worker.keeper.drop_all()
             worker.keeper.poke()
+        # Leased anew between the two calls, some of them may be this worker's again.
+        await worker.keeper.give_back(dropped)

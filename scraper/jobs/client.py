@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from scraper.jobs.config import Config
-from scraper.jobs.connection import RedisUnreachableError
+from scraper.jobs.connection import REDIS_ERRORS, RedisUnreachableError
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import JobsError
 from scraper.jobs.events import EventReader
@@ -139,7 +139,7 @@ class JobQueue:
         """Redis' errors as ours, with what to do."""
         try:
             yield
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        except (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError) as error:
             raise RedisUnreachableError(self.url, str(error)) from error
         except OutOfMemoryError as error:
             raise QueueFullError(str(error)) from error
@@ -205,10 +205,24 @@ class JobQueue:
         specs = [job if isinstance(job, JobSpec) else self.parse(job) for job in jobs]
         submissions = [self.submission(spec, bound=bound) for spec in specs]
         fresh = await self.submit(submissions)
+        if bound:
+            await self._refuse_foreign(submissions)
         return [
             JobHandle(submission.job_id, is_new, self)
             for submission, is_new in zip(submissions, fresh, strict=True)
         ]
+
+    async def _refuse_foreign(self, submissions: Sequence[Submission]) -> None:
+        """A foreground run must not wait for, or cancel, a job that others work on."""
+        for submission in submissions:
+            async with self.translated():
+                key = self.transitions.keys.job(submission.job_id)
+                pool = await self.redis.hget(key, "pool")
+            if pool is not None and pool.decode() != submission.pool:
+                raise JobStateError(
+                    f"there is a job {submission.job_id!r} already, which the service works on: "
+                    f"follow it with `watch {submission.job_id}`, or take another jobId"
+                )
 
     async def submit(self, submissions: Sequence[Submission]) -> list[bool]:
         """Accept prepared jobs; True for each new one."""
@@ -281,7 +295,7 @@ class JobQueue:
                     if event.name in ("workerCompleted", "workerFailed", "jobCancelled", "gap"):
                         for waiter in self._waiters.get(event.job_id, ()):
                             waiter.set()
-            except RedisError:
+            except REDIS_ERRORS:
                 await asyncio.sleep(0.5)
 
     async def cancel(self, job_id: str) -> JobState:

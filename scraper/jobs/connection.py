@@ -17,7 +17,12 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelPool
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.cluster import ClusterNode as SyncClusterNode
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel as SyncSentinel
@@ -29,6 +34,7 @@ from scraper.jobs.redis_url import Kind, RedisAddress, RedisUrlError, parse_redi
 from scraper.jobs.server_facts import ServerFacts, ServerProblem, check_server
 
 __all__ = [
+    "REDIS_ERRORS",
     "AsyncClient",
     "RedisUnreachableError",
     "RedisUrlError",
@@ -45,6 +51,9 @@ __all__ = [
 
 AsyncClient = redis.asyncio.Redis | redis.asyncio.RedisCluster
 SyncClient = redis.Redis | redis.RedisCluster
+
+# All that a client raises when the server is away or refuses; the cluster's is no RedisError.
+REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
 
 READ_RETRIES = 3
 _BLOCK_MARGIN_S = 5.0
@@ -139,7 +148,7 @@ async def ensure_reachable(client: AsyncClient, url: str, *, deadline_s: float =
             return
         except ResponseError:
             return  # no right to PING, or a full disk: it is there
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             # On unix sockets redis-py hides the refusal in a ConnectionError.
             if any(isinstance(it, AuthenticationError) for it in (error, error.__cause__)):
                 raise RedisUnreachableError(url, f"it refuses the login ({error})") from error

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
+from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import InvalidJobError, JobsError
 from scraper.jobs.transitions import Claim
@@ -91,7 +92,7 @@ class DoorWatcher:
                     hint="the key must be a list: delete it, or push with lpush",
                 )
                 await asyncio.sleep(BLOCK_S)
-            except (RedisError, OSError, JobsError) as error:
+            except (JobsError, *REDIS_ERRORS) as error:
                 log.warning("pushes wait", door=door.key, error=str(error))
                 await asyncio.sleep(RETRY_S)
 

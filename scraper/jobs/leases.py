@@ -47,13 +47,17 @@ class LeasedPage:
 
 @dataclass(frozen=True, slots=True)
 class LeasedJob:
-    """What a worker must know of a job: its spec (JSON) and where its start page ended ("" yet)."""
+    """What a worker must know of a job: its spec (JSON) and where its start page ended ("" yet).
+
+    `seq` numbers accepted jobs: an id that was removed and used again has another one.
+    """
 
     job_id: str
     spec: str
     site: str
     attempt: int
     customer_id: str
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

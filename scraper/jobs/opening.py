@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from scraper.jobs.client import JobQueue
 from scraper.jobs.config import Config, load_config
-from scraper.jobs.connection import RedisUnreachableError, blocking_client, connect
+from scraper.jobs.connection import REDIS_ERRORS, RedisUnreachableError, blocking_client, connect
 from scraper.jobs.embedded import EmbeddedServer
 from scraper.jobs.job_types import job_types
 from scraper.jobs.presets import load_presets
@@ -105,7 +103,7 @@ class RedisClient:
         client = await self.connect()
         try:
             return bool(await client.ping())
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             raise RedisUnreachableError(self._config.redis_url or "", str(error)) from error
 
     async def connect(self) -> Any:

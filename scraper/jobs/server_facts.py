@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisClusterException, RedisError
 
 LOWEST_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 _LOWEST = "Redis 7.0+ or Valkey 7.2+"
@@ -66,7 +66,7 @@ async def check_server(client: Redis | RedisCluster) -> ServerFacts:
         remedy = "allow this user +info, or check version and durability yourself"
         problem = ServerProblem(False, "INFO is not permitted", remedy)
         return ServerFacts(is_reachable=True, problems=(problem,))
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         problem = ServerProblem(True, f"no answer ({error})", "check REDIS_URL and the server")
         return ServerFacts(is_reachable=False, problems=(problem,))
     facts = _read(info, await _fsync(client))

@@ -124,7 +124,9 @@ class Transitions:
                 for p in pages
             ],
             jobs=[
-                LeasedJob(_text(j[0]), _text(j[1]), _text(j[2]), int(j[3]), _text(j[4]))
+                LeasedJob(
+                    _text(j[0]), _text(j[1]), _text(j[2]), int(j[3]), _text(j[4]), int(j[5])
+                )
                 for j in jobs
             ],
             gone=[_text(job) for job in gone],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from scraper.jobs.leases import LeaseReply, LeaseRequest, PageCommit, PageOutcome
+from scraper.jobs.states import TRANSITIONS, JobState
 from tests.conformance.frontier_model import FINAL, FrontierModel, ModelJob
 from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, strict_client, submission
 from tests.support.queue_invariants import faults
@@ -52,14 +53,14 @@ class RandomOperations(RuleBasedStateMachine):
         self.probe.flush()
         self.workers = [f"w{number}" for number in range(self.worker_count)]
         self.drivers = {
-            worker: QueueDriver(strict_client(self.url), self.queue_name)
-            for worker in self.workers
+            worker: QueueDriver(strict_client(self.url), self.queue_name) for worker in self.workers
         }
         self.transitions = self.drivers["w0"].transitions
         self.last_request: dict[str, tuple[LeaseRequest, list[str]]] = {}
         self.ended: list[PageCommit] = []
         self.requests = 0
         self.steps = 0
+        self.hops = 1
         self.rng = random.Random(0)
 
     @rule(seed=st.integers(0, 2**63))
@@ -69,7 +70,13 @@ class RandomOperations(RuleBasedStateMachine):
         if self.model.is_paused and self.rng.random() < 0.2:
             self.pause_or_resume_queue()
         operation = self.rng.choices(OPERATIONS, WEIGHTS)[0]
+        before = {job_id: job.state for job_id, job in self.model.jobs.items()}
+        self.hops = 1
         operation(self)
+        for job_id, state in before.items():
+            if job_id in self.model.jobs:
+                after = self.model.jobs[job_id].state
+                assert after in _within(state, self.hops), f"{job_id}: {state} -> {after}"
 
     def run(self, name: str, transition: Coroutine[Any, Any, T]) -> T:
         reply = self.loop.run_until_complete(transition)
@@ -190,6 +197,7 @@ class RandomOperations(RuleBasedStateMachine):
         ahead: int = 0, spare: int = 0,
     ) -> None:  # fmt: skip
         self.requests += 1
+        self.hops = 2  # it promotes what is due, and then opens it
         pools = POOLS_OF[worker]
         request = LeaseRequest(
             request_id=f"r{self.requests}", pages=pages, slots=slots, pools=pools, held=held,
@@ -389,6 +397,14 @@ OPERATIONS, WEIGHTS = zip(
     }.items(),
     strict=True,
 )
+
+
+def _within(state: str, hops: int) -> set[str]:
+    """The states that a job may reach by so many of its documented transitions."""
+    reached = {state}
+    for _ in range(hops):
+        reached |= {str(to) for one in reached for to in TRANSITIONS[JobState(one)]}
+    return reached
 
 
 def _seen(job: StoredJob) -> dict[str, object]:

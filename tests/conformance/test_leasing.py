@@ -18,7 +18,12 @@ async def test_leased_page_carries_what_a_worker_needs(queue: QueueDriver) -> No
     await queue.submit("crawl", "http://a.test/", max_pages=5, spec='{"the":"spec"}')
     reply = await queue.ask()
     [start] = reply.pages
-    assert (start.job_id, start.url, start.depth, start.attempt) == ("crawl", "http://a.test/", 0, 1)
+    assert (start.job_id, start.url, start.depth, start.attempt) == (
+        "crawl",
+        "http://a.test/",
+        0,
+        1,
+    )
     assert (start.found_on, start.extra, start.is_contended) == ("", "", False)
     assert start.start_at_ms <= reply.now_ms
     [job] = reply.jobs

@@ -56,9 +56,7 @@ async def test_cancel_frees_the_hosts_places(queue: QueueDriver) -> None:
     assert [page.job_id for page in await queue.lease("w2")] == ["other"]
 
 
-async def test_delay_spaces_fetches_over_all_workers(
-    queue: QueueDriver, probe: QueueProbe
-) -> None:
+async def test_delay_spaces_fetches_over_all_workers(queue: QueueDriver, probe: QueueProbe) -> None:
     for number in range(3):
         await queue.submit(f"job-{number}", f"{SLOW}/{number}", host_delay_ms=60_000)
     first = await queue.lease("w1")

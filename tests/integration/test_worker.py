@@ -219,3 +219,55 @@ def test_a_worker_of_one_type_leaves_the_other_types_alone(place: QueuePlace, qu
         push(place, f"{site.url}/7")
         wait_until(lambda: len(queue.jobs("completed")) == 1, what="the single page completes")
         assert queue.state("other") == "waiting"
+
+
+def test_a_hostile_retry_after_ends_the_page_and_not_the_worker(
+    place: QueuePlace, queue: Queue
+) -> None:
+    pages = {
+        "/": html("/a", "/b", "/c", "/d"),
+        "/a": Answer(status=503, headers={"Retry-After": "\u00b2"}),
+        "/b": Answer(status=404, headers={"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}),
+        "/c": Answer(status=404, headers={"Retry-After": "9" * 400}),
+        "/d": html("/"),
+    }
+    with serve(pages) as site, running("scrapy", "work", env=place.env(PAGE_ATTEMPTS="1")):
+        push(place, json.dumps({"type": "full-crawl", "url": site.url, "jobId": "after"}))
+        wait_until(lambda: queue.state("after") == "completed", 30, "the job completes")
+    assert len(queue.recorded("after")) == 2
+    assert len(queue.errors("after")) == 3
+
+
+def test_a_job_that_no_worker_can_read_fails_alone(place: QueuePlace, queue: Queue) -> None:
+    with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
+        queue.client.hset(f"{queue.prefix}meta", "paused", "1")
+        push(place, json.dumps({"url": site.url, "jobId": "odd", "attempts": 1}))
+        wait_until(lambda: queue.state("odd") == "waiting")
+        queue.client.hset(f"{queue.prefix}job:odd", "spec", '{"v":99}')
+        queue.client.hdel(f"{queue.prefix}meta", "paused")
+        wait_until(lambda: queue.state("odd") == "failed", what="the odd job fails")
+        push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "even"}))
+        wait_until(lambda: queue.state("even") == "completed", 30, "the other job completes")
+
+
+def test_a_job_under_an_id_that_was_used_before_is_crawled_anew(
+    place: QueuePlace, queue: Queue
+) -> None:
+    job = {"type": "full-crawl", "jobId": "nightly"}
+    with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
+        for _ in range(2):
+            push(place, json.dumps({**job, "url": f"{site.url}/0"}))
+            wait_until(lambda: queue.state("nightly") == "completed", 30, "the job completes")
+            assert len(queue.recorded("nightly")) == 30
+            assert run("supervisor", "remove", "nightly", env=place.env()).returncode == 0
+
+
+def test_a_one_shot_does_not_touch_a_job_of_the_service(
+    place: QueuePlace, queue: Queue, tmp_path: Path
+) -> None:
+    with serve(default=tree(3)) as site, running("scrapy", "work", env=place.env()):
+        push(place, json.dumps({"url": f"{site.url}/1", "jobId": "theirs", "delay": 60_000}))
+        wait_until(lambda: queue.state("theirs") == "delayed")
+        _, code = crawl_once(place, f"{site.url}/1", tmp_path, jobId="theirs")
+        assert code == 2
+        assert queue.state("theirs") == "delayed"

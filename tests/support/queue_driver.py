@@ -130,7 +130,11 @@ class QueueDriver:
         return await self.transitions.commit_pages(worker, "{}", pages)
 
     async def end(
-        self, worker: str, lease: LeasedPage, outcome: PageOutcome = PageOutcome.DONE, **changes: Any
+        self,
+        worker: str,
+        lease: LeasedPage,
+        outcome: PageOutcome = PageOutcome.DONE,
+        **changes: Any,
     ) -> CommitOutcome:
         """Commit one page."""
         return (await self.commit(worker, page_commit(lease, outcome, **changes)))[0]

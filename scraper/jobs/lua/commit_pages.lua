@@ -33,27 +33,55 @@ end
 
 local function add(counts, name, by) counts[name] = (counts[name] or 0) + by end
 
-local function add_link(id, job, page, link)
-  local url, extra = string.match(link, '^(%S+) ?(.*)$')
-  local host = url and host_of(url)
+local QUEUED = string.byte('q')
+
+-- A link that is new to the job: its packed value, or nil when it is left out.
+local function new_link(job, url, extra, packed)
+  local host = host_of(url)
   if not host then return add(job.filtered, 'malformed', 1) end
-  local fresh = page.links_pack
-  if extra ~= '' then fresh = fresh .. ' ' .. extra end
-  if job.known >= job.max_known then
-    if call('HEXISTS', pages_key(id), url) == 0 then add(job.filtered, 'budget', 1) end
-  elseif call('HSETNX', pages_key(id), url, fresh) == 1 then
-    job.known = job.known + 1
-    add(job.counts, 'known', 1)
-    add(job.counts, 'queued', 1)
-    job.lanes[host] = job.lanes[host] or {}
-    table.insert(job.lanes[host], url)
-  else
-    local known = page_get(id, url)
-    if known.state == 'q' and tonumber(known.depth) > page.depth + 1 then
-      known.depth = whole(page.depth + 1)
-      page_set(id, url, 'q', known, known.note)
+  if job.known >= job.max_known then return add(job.filtered, 'budget', 1) end
+  job.known = job.known + 1
+  add(job.counts, 'known', 1)
+  add(job.counts, 'queued', 1)
+  job.lanes[host] = job.lanes[host] or {}
+  table.insert(job.lanes[host], url)
+  return extra and packed .. ' ' .. extra or packed
+end
+
+-- A known page was found again, perhaps nearer to the start: while it waits its lower depth wins.
+local function lower_depth(id, url, packed, depth)
+  if tonumber(string.match(packed, '^q (%d+)')) <= depth then return end
+  local known = page_unpack(packed)
+  known.depth = whole(depth)
+  page_set(id, url, 'q', known, known.note)
+end
+
+-- One look and one write for the links ARGV[first .. last]: most are known, and a call for each
+-- is what costs. `packed` is the value of a new page.
+local function add_links(id, job, depth, packed, first, last)
+  local urls, extras, seen, written = {}, {}, {}, {}
+  for i = first, last do
+    local url, extra = ARGV[i], nil
+    local space = string.find(url, ' ', 1, true)
+    if space then url, extra = string.sub(url, 1, space - 1), string.sub(url, space + 1) end
+    if not seen[url] then
+      seen[url] = true
+      urls[#urls + 1] = url
+      extras[#urls] = extra
     end
   end
+  for i, known in ipairs(call('HMGET', pages_key(id), unpack(urls))) do
+    if not known then
+      local value = new_link(job, urls[i], extras[i], packed)
+      if value then
+        written[#written + 1] = urls[i]
+        written[#written + 1] = value
+      end
+    elseif string.byte(known) == QUEUED then
+      lower_depth(id, urls[i], known, depth)
+    end
+  end
+  if #written > 0 then call('HSET', pages_key(id), unpack(written)) end
 end
 
 local SAMPLES_KEPT = 200
@@ -175,8 +203,11 @@ local function commit_one(a)
       call('HDEL', job_key(id), 'error')
     end
     if record then
-      page.links_pack = page_pack('q', whole(page.depth + 1), whole(record), '0')
-      for i = a + 9, a + 8 + n do add_link(id, job, page, ARGV[i]) end
+      local depth = page.depth + 1
+      local packed_link = page_pack('q', whole(depth), whole(record), '0')
+      for i = a + 9, a + 8 + n, 500 do
+        add_links(id, job, depth, packed_link, i, math.min(i + 499, a + 8 + n))
+      end
     end
   else
     end_page(id, job, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))

@@ -7,7 +7,7 @@
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known), pages, jobs, gone}
 --         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra}
---         jobs:  {id, spec, site, attempt, recorded start} for each job not among those held
+--         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
 local worker, request = ARGV[1], ARGV[2]
@@ -61,9 +61,11 @@ local function grant(id, job, host, urls, pages, start_at, f)
   if f.state == 'waiting' then activate(id, job.customer, f) end
   local last = call('HINCRBY', META, 'tokens', n)
   local leases, packed = {}, {}
+  -- Numbers may be given again after a failover that lost writes; request ids are not.
+  local salt = '-' .. string.sub(request, 1, 8)
   local place = id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
   for i, url in ipairs(urls) do
-    local page, token = pages[i], string.format('%.0f', last - n + i)
+    local page, token = pages[i], string.format('%.0f', last - n + i) .. salt
     page.attempts = whole(page.attempts + 1)
     packed[2 * i - 1], packed[2 * i] =
       url, page_pack('l', page.depth, page.parent, page.attempts, page.note)
@@ -253,8 +255,8 @@ local function replies_for(granted)
       local id = page[2]
       if not held_before[id] and not known[id] then
         known[id] = true
-        local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer')
-        jobs[#jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4]}
+        local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer', 'seq')
+        jobs[#jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4], f[5]}
       end
     end
   end

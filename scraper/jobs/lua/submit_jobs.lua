@@ -27,6 +27,7 @@ local function accept(a)
   call('HINCRBY', P .. 'open_jobs', priority .. ':' .. customer, 1)
   call('ZADD', P .. 'customer:' .. customer .. ':jobs', NOW, id)
   call('HINCRBY', P .. 'totals', 'jobs_submitted', 1)
+  bound_deadline(id, pool, delay)
   local job = {pool = pool, priority = priority, customer = customer, seq = seq}
   if delay > 0 then
     lane_push(id, job, host, url, false, false)

@@ -99,14 +99,23 @@ local function job_finish(id, state, reason, worker, error)
   remove_expired(8)
 end
 
+-- A foreground job (pool `@<id>`) whose owner died is leased by nobody: its time runs from the
+-- start, not from its first lease, so that it ends all the same.
+local function bound_deadline(id, pool, delay_ms)
+  if string.sub(pool, 1, 1) ~= '@' then return end
+  local longest = number_of(call('HGET', job_key(id), 'max_duration_ms'))
+  call('ZADD', P .. 'deadlines', NOW + delay_ms + longest, id)
+end
+
 -- Start the next attempt of a failed job later; its recorded pages stay. A paused job stays paused.
 local function job_retry_later(id, delay_ms, error)
-  local f = fields(job_key(id), 'state', 'customer', 'attempt')
+  local f = fields(job_key(id), 'state', 'customer', 'attempt', 'pool')
   job_lanes_remove(id, load_place(id))
   call('ZREM', P .. 'deadlines', id)
   if f[1] == 'paused' then
-    call('HSET', job_key(id), 'paused_from', 'delayed', 'delay_left_ms', delay_ms)
+    call('HSET', job_key(id), 'paused_from', 'delayed', 'delay_left_ms', delay_ms, 'time_left_ms', 0)
   else
+    bound_deadline(id, f[4], delay_ms)
     job_move(id, f[1], 'delayed')
     call('ZADD', P .. 'delayed', NOW + delay_ms, 'j ' .. id)
   end
@@ -189,6 +198,7 @@ local function job_wake(id)
     call('HDEL', job_key(id), 'starved', 'error')
     call('HSET', job_key(id), 'fetches', 0)
   end
+  bound_deadline(id, job.pool, 0)
   job_move(id, 'delayed', 'waiting')
   job_lanes_ready(id, job)
   emit('jobWaiting', id, f[3], nil)

@@ -52,7 +52,8 @@ local function turns_charge(turnstile, priority, customer, pages)
   local now = number_of(call('HGET', P .. 'virtual_time', priority))
   local turn = math.max(number_of(call('HGET', P .. 'turns', field)), now)
   local weight = tonumber(call('HGET', P .. 'weights', customer) or 1) or 1
-  if weight <= 0 then weight = 1 end
+  -- Also false for NaN; an endless turn would be stored as a score and never end.
+  if not (weight >= 0.001 and weight <= 1000) then weight = 1 end
   call('HSET', P .. 'virtual_time', priority, turn)
   call('HSET', P .. 'turns', field, turn + pages / weight)
   call('ZADD', group, 'XX', turn + pages / weight, customer)
