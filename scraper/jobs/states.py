@@ -30,8 +30,13 @@ FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLE
 _END = {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 # Filled in by the scripts in lua/; the conformance suite checks that no other step happens.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.ACTIVE, JobState.PAUSED, JobState.CANCELLED}),
-    JobState.DELAYED: frozenset({JobState.WAITING, JobState.PAUSED, JobState.CANCELLED}),
+    # Failed without having been active: a foreground job whose owner died, past its duration.
+    JobState.WAITING: frozenset(
+        {JobState.ACTIVE, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}
+    ),
+    JobState.DELAYED: frozenset(
+        {JobState.WAITING, JobState.PAUSED, JobState.CANCELLED, JobState.FAILED}
+    ),
     JobState.ACTIVE: frozenset({JobState.DELAYED, JobState.PAUSED} | _END),
     JobState.PAUSED: frozenset({JobState.WAITING, JobState.DELAYED, JobState.ACTIVE} | _END),
     JobState.COMPLETED: frozenset({JobState.WAITING}),

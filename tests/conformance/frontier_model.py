@@ -41,6 +41,12 @@ class ModelJob:
     start_recorded: bool = False
     reason: str = ""
 
+    @property
+    def has_deadline(self) -> bool:
+        """A bound job has one before it is active, too."""
+        is_bound = self.spec.pool.startswith("@")
+        return self.state == "active" or (is_bound and self.state in ("waiting", "delayed"))
+
     def urls(self, letters: str) -> list[str]:
         return [url for url, page in self.pages.items() if page.state in letters]
 
@@ -179,6 +185,14 @@ class FrontierModel:
             if job and job.state not in FINAL and url in job.pages and job.pages[url].state == "w":
                 job.pages[url].state = "q"
         self.due_pages.clear()
+
+    def late_jobs(self, time_ms: int) -> list[str]:
+        """Jobs whose time is over after `time_ms`."""
+        return [
+            job_id
+            for job_id, job in self.jobs.items()
+            if job.has_deadline and job.spec.delay_ms + job.spec.max_duration_ms <= time_ms
+        ]
 
     def expire(self, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:

@@ -159,11 +159,7 @@ class RandomOperations(RuleBasedStateMachine):
         self.model.hosts_pass()
 
     def deadlines_pass(self) -> None:
-        late = [
-            job_id
-            for job_id, job in self.model.jobs.items()
-            if job.state == "active" and job.spec.max_duration_ms == HOUR_MS
-        ]
+        late = self.model.late_jobs(LONG_MS)
         for job_id in late:
             self._void(job_id)
         self.probe.pass_time(LONG_MS, "deadlines")
@@ -372,7 +368,8 @@ class RandomOperations(RuleBasedStateMachine):
         assert left == {}, left
 
 
-OPERATIONS: list[Callable[[RandomOperations], None]]
+OPERATIONS: Sequence[Callable[[RandomOperations], None]]
+WEIGHTS: Sequence[int]
 OPERATIONS, WEIGHTS = zip(
     *{
         RandomOperations.submit: 8,

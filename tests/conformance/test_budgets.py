@@ -52,9 +52,8 @@ async def test_many_workers_record_exactly_max_pages(
         driver = QueueDriver(client, queue.keys.queue)
         for _ in range(2000):
             reply = await driver.ask(name, pages=rng.choice([1, 4, 16]), pools=(*POOLS,))
-            if job_of_state := await client.hget(queue.keys.job("crawl"), "state"):
-                if job_of_state == b"completed":
-                    break
+            if await client.hget(queue.keys.job("crawl"), "state") == b"completed":
+                break
             commits = []
             for page in reply.pages:
                 is_failed = page.depth > 0 and rng.random() < 0.3

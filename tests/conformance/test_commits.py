@@ -65,6 +65,19 @@ async def test_token_is_good_for_its_own_worker_only(queue: QueueDriver) -> None
     assert await queue.end("w1", lease) == "ok"
 
 
+async def test_token_of_before_a_data_loss_fits_no_lease_of_after(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    # A server that comes back without its newest writes has counted back, too.
+    await queue.submit("one", A)
+    old = await queue.lease_one()
+    probe.flush()
+    await queue.submit("two", A)
+    new = await queue.lease_one()
+    assert await queue.end("w1", old) == "lost"
+    assert await queue.end("w1", new) == "ok"
+
+
 async def test_batch_commits_pages_of_several_jobs(queue: QueueDriver, probe: QueueProbe) -> None:
     await queue.submit("one")
     await queue.submit("two")

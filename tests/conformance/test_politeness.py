@@ -1,4 +1,4 @@
-"""Limits towards a host hold over all workers and jobs, and what waits for one is out of the way."""
+"""Limits towards a host hold over all workers; what waits for a host is out of the way."""
 
 from __future__ import annotations
 

@@ -48,14 +48,15 @@ async def work(queue: QueueDriver, worker: str, rng: random.Random, ended: async
 async def disturb(queue: QueueDriver, rng: random.Random, ended: asyncio.Event) -> None:
     while not ended.is_set():
         job = rng.choice(list(JOBS))
-        await rng.choice(
-            [
-                lambda: queue.transitions.pause_job(job),
-                lambda: queue.transitions.reclaim_worker([rng.choice(WORKERS)]),
-                lambda: queue.transitions.pause_queue(True, POOLS),
-                lambda: queue.transitions.extend_leases(rng.choice(WORKERS), 60_000, [job]),
-            ]
-        )()
+        act = rng.randrange(4)
+        if act == 0:
+            await queue.transitions.pause_job(job)
+        elif act == 1:
+            await queue.transitions.reclaim_worker([rng.choice(WORKERS)])
+        elif act == 2:
+            await queue.transitions.pause_queue(True, POOLS)
+        else:
+            await queue.transitions.extend_leases(rng.choice(WORKERS), 60_000, [job])
         await asyncio.sleep(0)
         await queue.transitions.pause_queue(False, POOLS)
         await queue.transitions.resume_job(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.exceptions import ResponseError
 
 from tests.support.queue_driver import HOUR_MS, QueueDriver, submission
 from tests.support.queue_snapshot import QueueProbe
@@ -17,6 +18,14 @@ async def test_same_id_twice_is_the_same_job(queue: QueueDriver, probe: QueuePro
     snapshot = probe.snapshot()
     assert snapshot.jobs["one"].fields["start_url"] == "http://one.test/"
     assert snapshot.get("totals") == {"jobs_submitted": "2"}
+
+
+async def test_nothing_is_accepted_when_a_start_url_has_no_host(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    with pytest.raises(ResponseError, match="no host"):
+        await queue.transitions.submit_jobs([submission("one"), submission("two", "nonsense")])
+    assert probe.snapshot().own == {}
 
 
 async def test_id_of_a_finished_job_is_still_that_job(queue: QueueDriver) -> None:

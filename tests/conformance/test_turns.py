@@ -11,6 +11,9 @@ from tests.support.queue_driver import QueueDriver, page_commit, submission
 pytestmark = pytest.mark.anyio
 
 
+ODD = ("-1", "0", "much", "nan", "inf", "1e-300", "1e300")
+
+
 async def order(queue: QueueDriver, limit: int = 1000) -> list[str]:
     """Job ids in the order in which their pages are leased, one at a time."""
     jobs: list[str] = []
@@ -71,13 +74,17 @@ async def test_customers_get_turns_by_their_weights(queue: QueueDriver) -> None:
     assert turns["half"] == pytest.approx(10, abs=2)
 
 
-async def test_weight_that_is_no_number_counts_as_one(queue: QueueDriver) -> None:
-    await queue.redis.hset(queue.keys.key("weights"), mapping={"odd": "-1", "word": "much"})
-    for customer in ("odd", "word"):
+async def test_weight_that_makes_no_sense_counts_as_one(queue: QueueDriver) -> None:
+    for customer in ODD:
+        await queue.redis.hset(queue.keys.key("weights"), customer, customer)
         await queue.submit_many(
-            [submission(f"{customer}-{it}", customer_id=customer) for it in range(5)]
+            [
+                submission(f"{customer}#{it}", "http://a.test/", customer_id=customer)
+                for it in range(5)
+            ]
         )
-    assert Counter(job.split("-")[0] for job in await order(queue, 6)) == {"odd": 3, "word": 3}
+    turns = Counter(job.split("#")[0] for job in await order(queue, 3 * len(ODD)))
+    assert turns == dict.fromkeys(ODD, 3)
 
 
 async def test_large_crawl_and_single_pages_of_another_customer_take_turns(

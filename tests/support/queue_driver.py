@@ -94,8 +94,8 @@ class QueueDriver:
 
     async def set(self, **settings: object) -> None:
         """Limits that the scripts read."""
-        mapping = {name: str(value) for name, value in settings.items()}
-        await self.redis.hset(self.keys.key("settings"), mapping=mapping)
+        for name, value in settings.items():
+            await self.redis.hset(self.keys.key("settings"), name, str(value))
 
     async def submit(self, job_id: str, url: str = "", **changes: Any) -> bool:
         """Submit one job; True when it is new."""
@@ -109,7 +109,7 @@ class QueueDriver:
         """Lease: by default 16 pages of up to 16 jobs, for an hour."""
         lease_ms = changes.pop("lease_ms", HOUR_MS)
         fields: dict[str, Any] = {
-            "request_id": f"r{next(_numbers)}",
+            "request_id": f"r{next(_numbers):04}",
             "pages": 16,
             "slots": 16,
             "pools": POOLS,
@@ -150,7 +150,7 @@ class QueueDriver:
 
     async def drain(self, worker: str = "w1", limit: int = 1000) -> list[str]:
         """Lease and commit page by page until nothing more comes; the URLs in order."""
-        urls = []
+        urls: list[str] = []
         while len(urls) < limit:
             pages = await self.lease(worker, pages=1)
             if not pages:

@@ -4,8 +4,14 @@
 -- ARGV    per job 16 values: id, spec (JSON), type, pool, customer, priority, canonical start URL,
 --         maxPages, maxDuration ms, attempts, backoff type, backoff ms, delay ms,
 --         "hostLimit hostDelayMs", result TTL ms, claim id ("" = none)
--- Reply   per job 1 accepted, 0 known already (a repeated submit: changes nothing)
+-- Reply   per job 1 accepted, 0 known already (a repeated submit: changes nothing); an error, and
+--         nothing is accepted, when a start URL has no host
 local replies = {}
+for a = 1, #ARGV, 16 do
+  if not host_of(ARGV[a + 6]) then
+    return redis.error_reply('ERR no host in the start URL ' .. ARGV[a + 6])
+  end
+end
 
 local function accept(a)
   local id, key = ARGV[a], job_key(ARGV[a])

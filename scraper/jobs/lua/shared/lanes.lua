@@ -65,10 +65,16 @@ end
 
 -- The holders of a job changed: workers that hold none of it should see it later than a free one.
 local function job_rerank(id, job)
-  local rank = rank_of(id, job.seq)
+  local rank = string.format('%.0f', rank_of(id, job.seq))
   local lanes = P .. 'ready:' .. job.pool .. '|' .. job.priority .. '|' .. job.customer
-  for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do
-    call('ZADD', lanes, 'XX', rank, id .. ' ' .. host)
+  local hosts = call('SMEMBERS', hosts_key(id))
+  for first = 1, #hosts, 500 do
+    local ranked = {}
+    for i = first, math.min(first + 499, #hosts) do
+      ranked[#ranked + 1] = rank
+      ranked[#ranked + 1] = id .. ' ' .. hosts[i]
+    end
+    call('ZADD', lanes, 'XX', unpack(ranked))
   end
 end
 
