@@ -6,6 +6,7 @@ import pytest
 
 from scraper.jobs.leases import PageOutcome
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit, submission
+from tests.support.queue_invariants import faults
 from tests.support.queue_snapshot import QueueProbe
 
 pytestmark = pytest.mark.anyio
@@ -141,19 +142,22 @@ async def test_jobs_that_wait_for_a_slow_host_do_not_delay_another_hosts_job(
     assert [page.job_id for page in await queue.lease("w3")] == ["next"]
 
 
-async def test_lanes_of_a_job_wait_in_one_place_only(queue: QueueDriver) -> None:
-    # Used-up budget, then a failure that frees some, while one of the hosts has waiting lanes.
-    await queue.submit("other-1", f"{SLOW}/o1", host_limit=1)
-    await queue.submit("other-2", f"{SLOW}/o2", host_limit=1)
-    await queue.lease("w1")
-    await queue.start_crawl(
-        "crawl", [f"http://a.test/{it}" for it in range(3)], max_pages=3, customer_id="x"
-    )
-    pages = await queue.lease("w2", held=["crawl"], slots=0)
-    assert len(pages) == 2
-    assert await queue.lease("w3") == []
-    await queue.end("w2", pages[0], PageOutcome.FAILED, links=[])
-    assert len(await queue.lease("w3")) == 1
+async def test_lane_woken_while_its_job_has_no_budget_waits_in_one_place_only(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    for number in range(3):
+        await queue.submit(f"b{number}", f"{SLOW}/{number}", host_limit=1, customer_id="b")
+    first = await queue.lease_one("w1", pools=["single-page"])
+    assert await queue.lease("w1", pools=["single-page"]) == []
+    links = [f"{SLOW}/x", *(f"http://a.test/{number}" for number in range(3))]
+    await queue.start_crawl("crawl", links, worker="w2", max_pages=3, customer_id="a")
+    pages = await queue.lease("w2", pools=["full-crawl"])
+    assert [page.url for page in pages] == links[1:3]
+    await queue.end("w1", first)
+    assert "crawl slow.test" in probe.snapshot().turnstiles("ready")
+    await queue.end("w2", pages[0], PageOutcome.FAILED)
+    assert faults(probe.snapshot()) == []
+    assert len(await queue.lease("w2", pools=["full-crawl"])) == 1
 
 
 async def test_smaller_limit_of_one_job_does_not_block_anothers_larger(
