@@ -66,6 +66,7 @@ class LeaseKeeper:
         pools: Sequence[str],
         limits: LeaseLimits,
         on_pages: Callable[[], None],
+        on_answer: Callable[[], None],
     ) -> None:
         self.frontier = frontier
         self.worker = worker
@@ -77,6 +78,7 @@ class LeaseKeeper:
         self.is_short = False
         self.next_due_s: float | None = None
         self._on_pages = on_pages
+        self._on_answer = on_answer
         self._waiting: dict[str, _Waiting] = {}
         self._buffered = 0
         self._poke = asyncio.Event()
@@ -196,6 +198,7 @@ class LeaseKeeper:
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
                 continue
+            self._on_answer()
             if failures:
                 log.info("leasing goes on", failures=failures)
                 self.forget_known()

@@ -18,7 +18,8 @@ class PageWork:
     """One leased page on its way through the worker: what was found, what went wrong.
 
     `links` maps each new canonical URL to its extra ("" for none). `failure` is a code of
-    `design.md` §9 and a text. `hops` counts redirects.
+    `design.md` §9 and a text. `place` is where the worker's board shows it, None while its
+    handling has not begun.
     """
 
     lease: LeasedPage
@@ -35,6 +36,7 @@ class PageWork:
     skip: tuple[str, str] | None = None
     retry_after_s: float | None = None
     is_redirected: bool = False
+    place: int | None = None
 
     def fail(self, code: str, text: str) -> None:
         """The page can't be recorded; the first reason counts."""

@@ -15,6 +15,7 @@ from scrapy.http import Response
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from scraper.board import Board
 from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record
@@ -56,11 +57,13 @@ class PageFlow:
         spider_of: Callable[[str], JobSpider],
         on_through: Callable[[PageWork], None],
         parse_limit_s: float,
+        board: Board,
     ) -> None:
         self._crawler = crawler
         self._spider_of = spider_of
         self._on_through = on_through
         self._parse_limit_s = parse_limit_s
+        self._board = board
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
         engine: Any = crawler.engine
@@ -127,9 +130,11 @@ class PageFlow:
             self._end(work, result)
             return None
         token = current_work.set(work)
+        work.place = self._board.begin(work.lease.token)
         try:
             deferred = self._handle(result, request)
         finally:
+            self._board.parsed()
             current_work.reset(token)
         response = result if isinstance(result, Response) else None
         deferred.addBoth(lambda _: self._end(work, response))
@@ -205,6 +210,8 @@ class PageFlow:
             logger.exception("the record of %s could not be built", work.lease.url)
             work.fail("internal", f"{type(error).__name__}: {error}")
         self._on_through(work)
+        if work.place is not None:
+            self._board.end(work.place)
 
     def _complete_record(self, work: PageWork, response: Response) -> None:
         if work.record is None:

@@ -39,6 +39,7 @@ DOWNLOADER_MIDDLEWARES_BASE = {"scraper.network.middlewares.JobCookiesMiddleware
 SPIDER_MIDDLEWARES_BASE: dict[str, int] = {}
 EXTENSIONS_BASE = {
     "scrapy.extensions.feedexport.FeedExporter": 0,
+    "scraper.extensions.ticking.Ticking": 0,
     "scraper.extensions.heartbeat.Heartbeat": 0,
     "scraper.extensions.drain.Drain": 0,
     "scraper.extensions.quick_loop.QuickLoop": 0,

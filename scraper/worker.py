@@ -13,6 +13,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.spiderloader import get_spider_loader
 
+from scraper.board import Board
 from scraper.committing import Committer
 from scraper.job_spider import JobSpider
 from scraper.jobs import (
@@ -60,6 +61,7 @@ class Worker:
         self._crawler = crawler
         self.config: Config = load_config()
         self.instance = worker_instance()
+        self.board = Board.of_worker()
         self.job: JobHandle | None = None
         self.job_has_ended = False
         self.is_ready = False
@@ -124,13 +126,15 @@ class Worker:
             jobs=self.config.worker_concurrency,
             lease_ms=self.config.lease_ms,
         )
-        self.keeper = LeaseKeeper(self.frontier, self.instance, pools, limits, self._schedule)
+        self.keeper = LeaseKeeper(
+            self.frontier, self.instance, pools, limits, self._schedule, self.board.redis_answered
+        )
         self.committer = Committer(
             self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
             self.config.max_commit_bytes, self.keeper.forget_known,
         )  # fmt: skip
         self.flow = PageFlow(
-            self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s
+            self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s, self.board
         )
         self._emits = self.job is not None or bool(self._crawler.settings.getdict("ITEM_PIPELINES"))
         for spider in self._spiders.values():
@@ -238,6 +242,7 @@ class Worker:
         self.committer.add(work, commit)
 
     def _on_committed(self, work: PageWork, outcome: CommitOutcome) -> None:
+        self.board.redis_answered()
         if outcome is CommitOutcome.OK:
             work.run.remember(work)
         if self.keeper.is_short:

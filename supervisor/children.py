@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from scraper.board import Board
 from scraper.jobs import JobsError
 from scraper.jobs.suggest import did_you_mean
 from supervisor.exits import WorkerExit
@@ -50,6 +51,7 @@ class Slot:
     """A worker's place; it survives restarts. Times are monotonic seconds.
 
     `instance` is the name of the current or last process (`<supervisor>/worker-1#<incarnation>`).
+    `board`: what that process shows of itself, also after its end; None before the first one.
     `failure`: why it is not started again. `kill_at_s`: when a stopping worker is killed.
     """
 
@@ -58,6 +60,7 @@ class Slot:
     state: SlotState = SlotState.DEAD
     instance: str = ""
     pid: int | None = None
+    board: Board | None = None
     started_s: float = 0.0
     start_at_s: float = 0.0
     kill_at_s: float | None = None
@@ -123,9 +126,12 @@ class Children:
                 return slot
         raise UnknownWorkerError(worker_id, [slot.name for slot in self.slots])
 
-    def started(self, slot: Slot, instance: str, pid: int, now_s: float) -> None:
+    def started(
+        self, slot: Slot, instance: str, pid: int, now_s: float, board: Board | None = None
+    ) -> None:
         """A process of the slot runs."""
         slot.state, slot.instance, slot.pid = SlotState.STARTING, instance, pid
+        slot.board = board
         slot.started_s = now_s
         slot.incarnations += 1
         slot.kill_at_s = slot.stop_reason = None

@@ -197,7 +197,7 @@ class FleetLoop:
             self._judge(slot, ending, now_s, was_ready=False)
             return
         self._processes[slot] = process
-        self.children.started(slot, instance, process.pid, now_s)
+        self.children.started(slot, instance, process.pid, now_s, process.board)
         watcher = asyncio.create_task(self._watch(slot, process), name=f"watch {instance}")
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from scraper.board import BOARD_FD, Board, NewBoard
 from supervisor import forks, lifeline
 from supervisor.exits import WorkerExit
 
@@ -19,7 +20,12 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 WORKER_COMMAND = (sys.executable, "-P", lifeline.__file__, "scrapy", "work")
 
 # They would lead a worker to another Scrapy project than ours.
-_FOREIGN = ("SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT", "LIFELINE_FD", "WORKER_ID", "WORKER_POOLS")
+_FOREIGN = (
+    "SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT", "LIFELINE_FD", BOARD_FD, "WORKER_ID",
+    "WORKER_POOLS",
+)  # fmt: skip
+# More pages than the worker has in flight: their callbacks may go on when their fetch is over.
+BOARD_PLACES = 256
 
 
 class Lifeline:
@@ -41,10 +47,11 @@ class Lifeline:
 
 
 class WorkerProcess:
-    """A running worker. Its exit is reported once, by `wait`."""
+    """A running worker and its board. Its exit is reported once, by `wait`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, board: Board) -> None:
         self._process = process
+        self.board = board
         self._signalled = False
 
     @property
@@ -91,27 +98,31 @@ class WorkerLauncher:
 
     async def spawn(self, instance: str) -> WorkerProcess:
         """Start a worker under that name. Raises OSError."""
-        with self._output() as output:
+        with self._output() as output, _new_board() as made:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=PROJECT_DIR,
-                env=self._environment_of(instance),
-                pass_fds=(self._lifeline.read_end,),
+                env=self._environment_of(instance, made.descriptor),
+                pass_fds=(self._lifeline.read_end, made.descriptor),
                 # Ctrl-C on the terminal is for the supervisor, which drains them in order.
                 start_new_session=True,
             )
-        return WorkerProcess(process)
+        return WorkerProcess(process, made.board)
 
     def close(self) -> None:
         """Nothing is spawned any more."""
         self._lifeline.close()
 
-    def _environment_of(self, instance: str) -> dict[str, str]:
+    def _environment_of(self, instance: str, board: int) -> dict[str, str]:
         inherited = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
-        own = {"WORKER_ID": instance, "LIFELINE_FD": str(self._lifeline.read_end)}
+        own = {
+            "WORKER_ID": instance,
+            "LIFELINE_FD": str(self._lifeline.read_end),
+            BOARD_FD: str(board),
+        }
         return inherited | self._environment | own
 
     @contextlib.contextmanager
@@ -125,6 +136,15 @@ class WorkerLauncher:
                 os.close(log)
         else:
             yield _STDERR if _is_open(_STDERR) else subprocess.DEVNULL
+
+
+@contextlib.contextmanager
+def _new_board() -> Iterator[NewBoard]:
+    made = NewBoard(BOARD_PLACES)
+    try:
+        yield made
+    finally:
+        made.given()
 
 
 # The descriptor, not sys.stderr: a program may have put anything there.

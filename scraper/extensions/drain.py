@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Self
 
 import structlog
-from scrapy import signals
-from scrapy.crawler import Crawler
 
+from scraper.extensions.duty import WorkerDuty
 from scraper.jobs.connection import REDIS_ERRORS
-from scraper.scheduler import worker_of
 from scraper.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -20,39 +17,19 @@ CHECK_S = 0.1
 LAST_CALLS_S = 3.0
 
 
-class Drain:
+class Drain(WorkerDuty):
     """On SIGTERM or SIGINT Scrapy stops asking for pages and waits for those in flight.
 
     From then on nothing is leased, and after `drain_timeout_s` the leases are handed back, no
     attempt charged, and the process ends.
     """
 
-    def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-        self._task: asyncio.Task[None] | None = None
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        extension = cls(crawler)
-        crawler.signals.connect(extension._opened, signals.spider_opened)
-        crawler.signals.connect(extension._closed, signals.spider_closed)
-        return extension
-
-    def _opened(self) -> None:
-        worker = worker_of(self._crawler)
-        if worker is not None:
-            self._task = asyncio.create_task(self._run(worker))
-
-    def _closed(self) -> None:
-        if self._task:
-            self._task.cancel()
-
     @property
     def _is_closing(self) -> bool:
         engine = self._crawler.engine
         return engine is not None and (engine._slot is None or engine._slot.closing is not None)
 
-    async def _run(self, worker: Worker) -> None:
+    async def run(self, worker: Worker) -> None:
         while not self._is_closing:
             await asyncio.sleep(CHECK_S)
         try:
