@@ -242,7 +242,7 @@ def health(as_json: bool, **options: Any) -> int:
         print_json(found.to_json())
     else:
         print_facts(found.to_json())
-    return 0 if found.is_healthy else 1
+    return 0 if found.healthy else 1
 
 
 COMMANDS = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
+
+import orjson
 
 from scraper.jobs import JobQueue, JobResult, QueueEvent
 from supervisor.health import HealthStatus
@@ -75,13 +77,20 @@ class _OfWorker(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _OfSupervisor(Event):
+    """`supervisor` is the name of the service that it is about."""
+
+    supervisor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfJob(Event):
     job_id: str
     customer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Event):
+class Started(_OfSupervisor):
     """The service runs; its first worker is ready."""
 
     name: ClassVar[str] = "started"
@@ -163,7 +172,7 @@ class WorkerClosed(_OfWorker):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HighMemoryUsage(Event):
+class HighMemoryUsage(_OfSupervisor):
     """The threshold is passed. Bytes; `percent_used` is 0 to 100 of the allowed memory."""
 
     name: ClassVar[str] = "highMemoryUsage"
@@ -173,7 +182,7 @@ class HighMemoryUsage(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HealthUpdate(Event):
+class HealthUpdate(_OfSupervisor):
     """The health record, every health interval."""
 
     name: ClassVar[str] = "healthUpdate"
@@ -181,7 +190,7 @@ class HealthUpdate(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShuttingDown(Event):
+class ShuttingDown(_OfSupervisor):
     """The drain begins. `signal` is its name, "" when `stop()` was called."""
 
     name: ClassVar[str] = "shuttingDown"
@@ -189,7 +198,7 @@ class ShuttingDown(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForceShutdown(Event):
+class ForceShutdown(_OfSupervisor):
     """Workers are killed: the deadline is over or a second signal came. Leases go back too."""
 
     name: ClassVar[str] = "forceShutdown"
@@ -197,7 +206,7 @@ class ForceShutdown(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shutdown(Event):
+class Shutdown(_OfSupervisor):
     """All workers have ended; the last event."""
 
     name: ClassVar[str] = "shutdown"
@@ -299,6 +308,8 @@ _RECORDS: tuple[type[Event], ...] = (
 EVENTS: Mapping[str, type[Event]] = {record.name: record for record in _RECORDS}
 
 _KEYS = {"at_ms": "at"}
+# Of the place in the stream, not of what happened.
+_ENVELOPE = ("event", "at", "id")
 
 
 def _camel(name: str) -> str:
@@ -318,8 +329,22 @@ def make_event(name: str, detail: Mapping[str, Any]) -> Event:
     return EVENTS[name](**{_snake(key): value for key, value in detail.items()})
 
 
+def signed(event: Event, supervisor: str) -> Event:
+    """The event with its supervisor's name, where it has a field for that."""
+    return replace(event, supervisor=supervisor) if isinstance(event, _OfSupervisor) else event
+
+
+def stream_entry(event: Event) -> tuple[str, str]:
+    """An event as `publish_events` takes it: its name, and the rest as JSON."""
+    shown = {key: value for key, value in event.to_json().items() if key not in _ENVELOPE}
+    return event.name, orjson.dumps(shown).decode()
+
+
 def from_queue(event: QueueEvent, queue: JobQueue) -> Event | None:
-    """The record of an event in the stream; None for one of a newer version."""
+    """The record of an event in the stream; None for one of a newer version.
+
+    Raises TypeError, ValueError for one that cannot be read.
+    """
     record = EVENTS.get(event.name)
     if record is None:
         return None
@@ -330,6 +355,10 @@ def from_queue(event: QueueEvent, queue: JobQueue) -> Event | None:
         summary = {_snake(key): value for key, value in detail["result"].items()}
         summary |= {"job_id": event.job_id, "status": detail.get("status", ""), "queue": queue}
         detail["result"] = FinishedJob(**_known(FinishedJob, summary))
+    if "health" in detail:
+        detail["health"] = HealthStatus.from_json(detail["health"])
+    if "readings" in detail:
+        detail["readings"] = tuple(detail["readings"])
     detail |= {"id": event.id, "at_ms": event.at_ms}
     return record(**_known(record, detail))
 

@@ -1,4 +1,4 @@
-"""Brings the events of the jobs from the Redis stream to the listeners."""
+"""Brings the events of jobs and of other supervisors from the stream to the listeners."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ class EventFeed:
     delays the reading instead of filling memory. What Redis has trimmed by then is a `gap`."""
 
     def __init__(
-        self, queue: JobQueue, listeners: Listeners, is_own_worker: Callable[[str], bool]
+        self,
+        queue: JobQueue,
+        listeners: Listeners,
+        is_own_worker: Callable[[str], bool],
+        origin: str,
     ) -> None:
+        """`origin`: the token of our own supervisor's events, which listeners have already."""
         self._queue = queue
         self._listeners = listeners
         self._is_own_worker = is_own_worker
+        self._origin = origin
         self._reader = EventReader(queue.blocking, queue.name)
         self._is_away = False
         # Read but not delivered: they outlive a cancelled `run`.
@@ -60,24 +66,26 @@ class EventFeed:
 
     async def _deliver(self) -> None:
         while self._pending:
-            if not self._listeners.hears(self._pending[0].name):
+            first = self._pending[0]
+            if first.origin == self._origin or not self._listeners.hears(first.name):
                 self._pending.popleft()
                 continue
-            await self._listeners.wait_for_room(self._pending[0].name)
-            event = self._record(self._pending.popleft())
+            await self._listeners.wait_for_room(first.name)
+            raw = self._pending.popleft()
+            event = self._record(raw)
             if event is not None:
-                self._listeners.publish(event, is_own=self._is_own(event))
+                self._listeners.publish(event, is_own=not raw.origin and self._is_own(event))
             # A long batch must not hold the loop.
             await asyncio.sleep(0)
 
     def _record(self, raw: QueueEvent) -> Event | None:
         try:
             return from_queue(raw, self._queue)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             log.error("an event cannot be read", event_name=raw.name, id=raw.id, error=str(error))
             return None
 
     def _is_own(self, event: Event) -> bool:
-        """Events that name no worker are of the queue, and for all to hear."""
+        """Events of jobs that name no worker are of the queue, and for all to hear."""
         worker_id = getattr(event, "worker_id", "")
         return not worker_id or self._is_own_worker(worker_id)

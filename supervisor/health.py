@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
 from scraper.jobs import JobQueue, JobsError
 from supervisor.children import Children, Slot, SlotState
 from supervisor.memory import MemoryUsage
+from supervisor.public import PUBLIC, from_public, to_public
 from supervisor.queue_health import QueueHealth, read_health
 
 REDIS_ANSWERS_WITHIN_S = 3.0
@@ -19,7 +21,10 @@ REDIS_ANSWERS_WITHIN_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One slot. `uptime` in s of its process, None when there is none."""
+    """One slot. `uptime` in s of its process, None when there is none; `memory` in bytes, None
+    while it is not read. `last_exit`: how its process before this one ended."""
+
+    __pydantic_config__: ClassVar = PUBLIC
 
     id: str
     state: str
@@ -39,11 +44,14 @@ class HealthStatus:
     while Redis is out of reach. `memory_usage` is None where monitoring is switched off.
     """
 
+    __pydantic_config__: ClassVar = PUBLIC
+
     healthy: bool
     problems: tuple[str, ...]
     supervisor: str
     total_workers: int
     active_workers: int
+    workers_by_state: dict[str, int]
     redis_connected: bool
     uptime: float
     workers: tuple[WorkerStatus, ...]
@@ -52,24 +60,12 @@ class HealthStatus:
 
     def to_json(self) -> dict[str, Any]:
         """With the camelCase names that users see."""
-        return {
-            "healthy": self.healthy,
-            "problems": list(self.problems),
-            "supervisor": self.supervisor,
-            "totalWorkers": self.total_workers,
-            "activeWorkers": self.active_workers,
-            "redisConnected": self.redis_connected,
-            "uptime": round(self.uptime, 1),
-            "workers": [_worker_json(worker) for worker in self.workers],
-            "memoryUsage": self.memory_usage.to_json() if self.memory_usage else None,
-            "queue": self.queue.to_json() if self.queue else None,
-        }
+        return to_public(self)
 
-
-def _worker_json(worker: WorkerStatus) -> dict[str, Any]:
-    shown = asdict(worker)
-    shown["lastExit"] = shown.pop("last_exit")
-    return shown
+    @classmethod
+    def from_json(cls, shown: object) -> HealthStatus:
+        """Raises pydantic's ValidationError."""
+        return from_public(cls, shown)
 
 
 def worker_statuses(
@@ -123,14 +119,16 @@ async def read_status(
     except (JobsError, RedisError, TimeoutError) as error:
         problems.append(str(error) or "Redis does not answer in time")
     wanted = children.wanted
+    states = Counter(slot.state.value for slot in children.slots)
     return HealthStatus(
         healthy=not problems,
         problems=tuple(problems),
         supervisor=children.supervisor,
         total_workers=len(wanted),
         active_workers=sum(slot.state is SlotState.RUNNING for slot in wanted),
+        workers_by_state=dict(states),
         redis_connected=seen is not None,
-        uptime=now_s - started_s,
+        uptime=round(now_s - started_s, 1),
         workers=worker_statuses(children.slots, now_s, usage),
         memory_usage=usage,
         queue=seen,
@@ -141,6 +139,6 @@ def stopped_status() -> HealthStatus:
     """The record of a service that does not run."""
     return HealthStatus(
         healthy=False, problems=("the service is not running",), supervisor="", total_workers=0,
-        active_workers=0, redis_connected=False, uptime=0.0, workers=(), memory_usage=None,
-        queue=None,
+        active_workers=0, workers_by_state={}, redis_connected=False, uptime=0.0, workers=(),
+        memory_usage=None, queue=None,
     )  # fmt: skip

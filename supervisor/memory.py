@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
 from supervisor.cgroup import memory_limit_bytes
+from supervisor.public import PUBLIC, to_public
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
     """Bytes; `percent_used` is 0 to 100. `workers`: by worker id, those that run."""
+
+    __pydantic_config__: ClassVar = PUBLIC
 
     used: int
     total: int
@@ -26,12 +29,7 @@ class MemoryUsage:
         return self.used / self.total
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "used": self.used,
-            "total": self.total,
-            "percentUsed": self.percent_used,
-            "workers": self.workers,
-        }
+        return to_public(self)
 
 
 def process_bytes(pid: int | None = None) -> int:

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 class HealthMonitor:
     """Publishes `healthUpdate` at each reading, `highMemoryUsage` when the threshold is passed:
-    once, until a reading is below it again."""
+    once, until a reading is below it again. `last` is the newest reading."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class HealthMonitor:
         self._interval_s = interval_s
         self._threshold = memory_threshold
         self._is_high = False
+        self.last: HealthStatus | None = None
 
     async def run(self) -> None:
         """Read until cancelled, at once for the first time."""
@@ -39,7 +40,7 @@ class HealthMonitor:
 
     async def look(self) -> None:
         """One reading."""
-        status = await self._read()
+        status = self.last = await self._read()
         self._publish(HealthUpdate(health=status))
         usage = status.memory_usage
         if usage is None:

@@ -14,12 +14,10 @@ import structlog
 
 from scraper.jobs import JobQueue, JobsError
 from scraper.jobs.connection import REDIS_ERRORS
+from supervisor.fleet_report import read_reports
 
 log = structlog.get_logger(__name__)
 
-PRESENCE_EVERY_S = 2.0
-# A supervisor not heard of for this long is gone.
-PRESENT_FOR_MS = 10_000
 BLOCK_S = 2.0
 ANSWER_KEPT_S = 120
 ORDER_KEPT_S = 60
@@ -42,16 +40,9 @@ class Order:
 Handler = Callable[[Order], Awaitable[str]]
 
 
-async def _redis_ms(queue: JobQueue) -> int:
-    seconds, microseconds = await queue.redis.time()
-    return int(seconds) * 1000 + int(microseconds) // 1000
-
-
 async def present_supervisors(queue: JobQueue) -> list[str]:
-    """Names of the supervisors that were heard of in the last seconds."""
-    key = queue.transitions.keys.key("supervisors")
-    since = await _redis_ms(queue) - PRESENT_FOR_MS
-    return sorted(name.decode() for name in await queue.redis.zrangebyscore(key, since, "+inf"))
+    """Names of the supervisors that were heard of in the last seconds and take orders."""
+    return [report["name"] for report in await read_reports(queue) if report["takesOrders"]]
 
 
 async def give_order(
@@ -79,29 +70,12 @@ async def give_order(
 
 
 class OrderTaker:
-    """Shows that this supervisor is there, and carries out what it is told."""
+    """Carries out what this supervisor is told."""
 
     def __init__(self, queue: JobQueue, supervisor: str, handle: Handler) -> None:
         self._queue = queue
         self._supervisor = supervisor
         self._handle = handle
-
-    async def show_presence(self) -> None:
-        """Tell the queue that this supervisor is there, until cancelled."""
-        key = self._queue.transitions.keys.key("supervisors")
-        while True:
-            try:
-                now = await _redis_ms(self._queue)
-                await self._queue.redis.zadd(key, {self._supervisor: now})
-                await self._queue.redis.zremrangebyscore(key, "-inf", now - 10 * PRESENT_FOR_MS)
-            except REDIS_ERRORS as error:
-                log.debug("presence waits for Redis", error=str(error))
-            await asyncio.sleep(PRESENCE_EVERY_S)
-
-    async def leave(self) -> None:
-        """This supervisor ends: take no more orders."""
-        key = self._queue.transitions.keys.key("supervisors")
-        await self._queue.redis.zrem(key, self._supervisor)
 
     async def run(self) -> None:
         """Carry out orders, one after another, until cancelled."""

@@ -4,63 +4,79 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from scraper.jobs import JobQueue, JobState
-from scraper.jobs.connection import check_server
+from scraper.jobs.connection import ServerFacts, check_server
+from scraper.jobs.history import read_history
+from supervisor.public import PUBLIC, to_public
 
 # Waiting work that nobody picks up for this long is a fault.
 STARVED_AFTER_S = 60.0
+# Throughput is told over this time.
+RATE_OVER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisHealth:
+    """How the server is. Empty or None: it does not say. `latency_ms` of one PING.
+
+    `durability`: the fsync policy of its append-only file, `none` without one.
+    """
+
+    __pydantic_config__: ClassVar = PUBLIC
+
+    latency_ms: float
+    server: str
+    role: str
+    durability: str
+    eviction_policy: str | None
+    max_memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
     """`problems` are sentences that say what to do; empty means healthy. `warnings` do not make
-    it unhealthy. Times in s."""
+    it unhealthy. `throughput`: pages/s over the last minute, None until that can be told."""
 
-    problems: list[str]
-    warnings: list[str]
+    __pydantic_config__: ClassVar = PUBLIC
+
+    healthy: bool
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
     workers: int
     backlog: int
     oldest_waiting_s: float
+    throughput: float | None
     jobs: dict[str, int]
     rejected: int
     is_paused: bool
-    redis_latency_ms: float
-    redis: str
-
-    @property
-    def is_healthy(self) -> bool:
-        return not self.problems
+    redis: RedisHealth
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "healthy": self.is_healthy,
-            "problems": self.problems,
-            "warnings": self.warnings,
-            "workers": self.workers,
-            "backlog": self.backlog,
-            "oldestWaiting": round(self.oldest_waiting_s, 1),
-            "jobs": self.jobs,
-            "rejected": self.rejected,
-            "paused": self.is_paused,
-            "redis": self.redis,
-            "redisLatencyMs": self.redis_latency_ms,
-        }
+        """With the camelCase names that users see."""
+        return to_public(self)
 
 
 async def read_health(queue: JobQueue) -> QueueHealth:
     """Ask Redis. Raises RedisUnreachableError."""
+    keys = queue.transitions.keys
     async with queue.translated():
         before_s = time.perf_counter()
         await queue.redis.ping()
         latency_ms = round((time.perf_counter() - before_s) * 1000, 2)
         counts = await queue.reader.counts()
         facts = await check_server(queue.redis)
-        waiting = queue.transitions.keys.key(f"jobs:{JobState.WAITING.value}")
+        waiting = keys.key(f"jobs:{JobState.WAITING.value}")
         oldest = await queue.redis.zrange(waiting, 0, 0, withscores=True)
         seconds, microseconds = await queue.redis.time()
-    now_s = seconds + microseconds / 1e6
+        now_s = seconds + microseconds / 1e6
+        since_ms = int((now_s - RATE_OVER_S) * 1000)
+        points = await read_history(queue.redis, keys, since_ms=since_ms, limit=1)
+    pages = counts.totals.get("pages_committed", 0)
+    throughput: float | None = None
+    if points and (span_s := now_s - points[0].at_ms / 1000) > 0:
+        throughput = round(max(0, pages - points[0].pages) / span_s, 2)
     oldest_s = max(0.0, now_s - oldest[0][1] / 1000) if oldest else 0.0
     problems = [str(problem) for problem in facts.problems if problem.is_fatal]
     warnings = [str(problem) for problem in facts.problems if not problem.is_fatal]
@@ -68,14 +84,26 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         who = "no worker is running" if not counts.workers else "the workers take none"
         problems.append(f"jobs wait for {oldest_s:.0f} s and {who}: start or add workers")
     return QueueHealth(
-        problems=problems,
-        warnings=warnings,
+        healthy=not problems,
+        problems=tuple(problems),
+        warnings=tuple(warnings),
         workers=counts.workers,
         backlog=counts.backlog,
-        oldest_waiting_s=oldest_s,
+        oldest_waiting_s=round(oldest_s, 1),
+        throughput=throughput,
         jobs=counts.by_state,
         rejected=counts.rejected,
         is_paused=counts.is_paused,
-        redis_latency_ms=latency_ms,
-        redis=f"{facts.engine} {'.'.join(map(str, facts.version))}, durability {facts.durability}",
+        redis=_redis_health(facts, latency_ms),
+    )
+
+
+def _redis_health(facts: ServerFacts, latency_ms: float) -> RedisHealth:
+    return RedisHealth(
+        latency_ms=latency_ms,
+        server=f"{facts.engine} {'.'.join(map(str, facts.version))}".strip(),
+        role=facts.role,
+        durability=facts.durability,
+        eviction_policy=facts.maxmemory_policy,
+        max_memory_bytes=facts.maxmemory_bytes,
     )

@@ -14,12 +14,16 @@ import structlog
 from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
 from scraper.jobs.connection import REDIS_ERRORS, ServerFacts, check_server
 from scraper.jobs.doors import DoorWatcher, doors_of
+from supervisor.broadcast import Broadcaster
 from supervisor.children import Children
 from supervisor.duties import Duties
 from supervisor.environment import worker_environment
 from supervisor.feed import EventFeed
+from supervisor.fleet_report import FleetReporter
+from supervisor.health import HealthStatus
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
+from supervisor.monitor import HealthMonitor
 from supervisor.name import SupervisorName
 from supervisor.orders import Handler, OrderTaker
 from supervisor.policy import RestartLimits, RestartPolicy
@@ -59,15 +63,17 @@ class Runtime:
         self.duties = Duties()
         self.registry = WorkerRegistry(queue)
         self.children = Children(name.text)
+        self.broadcast = Broadcaster(queue, listeners, name.text)
+        self.monitor: HealthMonitor | None = None
         self.fleet = FleetLoop(
             self.children,
             launcher,
             self.registry,
             policy=RestartPolicy(limits),
-            publish=listeners.publish,
+            publish=self.broadcast.publish,
             drain_timeout_s=queue.config.drain_timeout_s,
         )
-        self.feed = EventFeed(queue, listeners, name.owns)
+        self.feed = EventFeed(queue, listeners, name.owns, self.broadcast.origin)
         self._undo = AsyncExitStack()
 
     @classmethod
@@ -118,7 +124,13 @@ class Runtime:
         self.duties.start("greeting", self.fleet.greet)
         self.duties.start("registry", self.registry.run)
         self.duties.start("feed", self.feed.run)
+        self.duties.start("events", self.broadcast.run)
         self.duties.start("due", self._keep_time)
+        reporter = FleetReporter(
+            self.queue, self.children, takes_orders=watch_doors, health=self._last_health
+        )
+        self.duties.start("report", reporter.run)
+        self._undo.push_async_callback(self._leave, reporter)
         if watch_doors:
             self._watch_doors()
         if self.queue.embedded is not None:
@@ -127,14 +139,21 @@ class Runtime:
     def take_orders(self, handle: Handler) -> None:
         """Let the command line of any machine restart, scale and drain."""
         taker = OrderTaker(self.queue, self.name.text, handle)
-        self.duties.start("order presence", taker.show_presence)
         self.duties.start("order taking", taker.run)
-        self._undo.push_async_callback(self._leave, taker)
+
+    def watch_health(self, monitor: HealthMonitor) -> None:
+        """Read the health now and then, until the drain begins."""
+        self.monitor = monitor
+        self.duties.start("health", monitor.run)
+
+    def _last_health(self) -> HealthStatus | None:
+        return self.monitor.last if self.monitor else None
 
     @staticmethod
-    async def _leave(taker: OrderTaker) -> None:
-        with contextlib.suppress(*REDIS_ERRORS):
-            await taker.leave()
+    async def _leave(reporter: FleetReporter) -> None:
+        with contextlib.suppress(*REDIS_ERRORS, TimeoutError):
+            async with asyncio.timeout(LAST_CALLS_S):
+                await reporter.leave()
 
     def _watch_doors(self) -> None:
         """One duty a door: what fails at one leaves the others open."""
@@ -186,6 +205,15 @@ class Runtime:
                 await self.feed.catch_up()
         except (TimeoutError, *REDIS_ERRORS) as error:
             log.warning("the last events were not read", error=str(error))
+
+    async def send_last_events(self) -> None:
+        """Bring our last events into the stream."""
+        await self.duties.cancel("events")
+        try:
+            async with asyncio.timeout(LAST_CALLS_S):
+                await self.broadcast.flush()
+        except (TimeoutError, *REDIS_ERRORS) as error:
+            log.warning("our last events did not reach the stream", error=str(error))
 
     async def close(self) -> None:
         """Let go of everything; workers that still live end by themselves."""

@@ -291,11 +291,11 @@ class ScraperWorkerService:
     def _is_up(self, runtime: Runtime) -> None:
         if self.config.enable_health_monitoring:
             monitor = HealthMonitor(
-                self.get_health_status, self._listeners.publish,
+                self.get_health_status, runtime.broadcast.publish,
                 interval_s=self.config.health_interval_s,
                 memory_threshold=self.config.memory_threshold,
             )  # fmt: skip
-            runtime.duties.start("health", monitor.run)
+            runtime.watch_health(monitor)
         if self._watch_doors:
             runtime.take_orders(self._obey)
         workers = len(runtime.children.wanted)
@@ -307,7 +307,7 @@ class ScraperWorkerService:
         if embedded is not None and self._watch_doors:
             push = f"{embedded.redis_cli_hint} lpush {runtime.queue.name} https://example.com/"
             log.info("jobs can be pushed", command=push)
-        self._listeners.publish(Started(worker_count=workers))
+        runtime.broadcast.publish(Started(worker_count=workers))
 
     async def _obey(self, order: Order) -> str:
         """Carry out an order of the command line; what to answer."""
@@ -328,11 +328,12 @@ class ScraperWorkerService:
 
     async def _stop(self, runtime: Runtime, signal_name: str) -> None:
         log.info("shutting down", signal=signal_name or None, workers=len(runtime.children.alive))
-        self._listeners.publish(ShuttingDown(signal=signal_name))
+        runtime.broadcast.publish(ShuttingDown(signal=signal_name))
         try:
             await runtime.drain()
             await runtime.catch_up()
-            self._listeners.publish(Shutdown())
+            runtime.broadcast.publish(Shutdown())
+            await runtime.send_last_events()
             await self._listeners.finish(LISTENERS_END_WITHIN_S, self._stop_callers)
         finally:
             self._runtime = self._stopping = None

@@ -22,6 +22,7 @@ from scraper.jobs.errors import JobsError
 from scraper.jobs.faults import shown
 from scraper.jobs.redis_url import RedisUrlError, parse_redis_url, safe_url
 from scraper.jobs.suggest import nearest
+from scraper.jobs.version import VERSION
 
 MIB = 1024 * 1024
 CONTACT_HINT = "set USER_AGENT to name your contact"
@@ -143,7 +144,8 @@ class Config(BaseModel):
         2048 * MIB, "MAX_JOB_RECORDS", "All records of one job; it ends there.", ge=1024
     )
     user_agent: str = _setting(
-        f"ScraperWorkers/0.1 ({CONTACT_HINT})", "USER_AGENT", "Name and contact of the crawler.",
+        f"ScraperWorkers/{VERSION} ({CONTACT_HINT})", "USER_AGENT",
+        "Name and contact of the crawler.",
         pattern=r"^[\x20-\x7e]{1,300}$",
     )  # fmt: skip
     robots_obey: bool = _setting(True, "ROBOTS_OBEY", "Obey robots.txt.")

@@ -20,6 +20,7 @@ class QueueEvent:
 
     `detail` holds the rest by the names of `interfaces.md` §6. A `gap` says that events between
     `detail["after"]` and `detail["before"]` were trimmed before this reader came to them.
+    `origin` is a token of the supervisor that it is about, "" for events of jobs.
     """
 
     id: str
@@ -28,6 +29,7 @@ class QueueEvent:
     customer_id: str
     at_ms: int
     detail: dict[str, Any]
+    origin: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The event as users see it."""
@@ -43,6 +45,7 @@ def _event(entry_id: bytes, raw: dict[bytes, bytes]) -> QueueEvent:
         customer_id=raw[b"c"].decode(),
         at_ms=int(raw[b"at"]),
         detail=orjson.loads(raw[b"d"]),
+        origin=raw.get(b"o", b"").decode(),
     )
 
 

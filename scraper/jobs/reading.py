@@ -159,6 +159,17 @@ class Reader:
         raw = await self.redis.zrange(self.keys.key("workers"), 0, -1, withscores=True)
         return {member.decode(): int(score) for member, score in raw}
 
+    async def jobs_in_hand(self, instances: Sequence[str]) -> dict[str, list[str]]:
+        """By worker instance: the job of each page that it has leased."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for instance in instances:
+                pipe.hvals(self.keys.key(f"leases:{instance}"))
+            replies = await pipe.execute() if instances else []
+        return {
+            instance: [lease.partition(b" ")[0].decode() for lease in leases]
+            for instance, leases in zip(instances, replies, strict=True)
+        }
+
     async def counts(self) -> QueueCounts:
         by_state = {
             state.value: int(await self.redis.zcard(self.keys.key(f"jobs:{state.value}")))

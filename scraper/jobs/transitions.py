@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.jobs.history import HISTORY_EVERY_MS, HISTORY_POINTS
 from scraper.jobs.keys import Keys
 from scraper.jobs.leases import (
     CommitOutcome,
@@ -196,3 +197,25 @@ class Transitions:
     async def pause_queue(self, is_paused: bool, pools: Sequence[str]) -> bool:
         """True when that changed something."""
         return bool(await self._run("pause_queue", int(is_paused), json.dumps(list(pools))))
+
+    async def publish_events(
+        self, supervisor: str, origin: str, batch: int, events: Sequence[tuple[str, str]]
+    ) -> int:
+        """Put a supervisor's events (name, rest as JSON) into the stream; how many were added.
+
+        `origin` is a token of its process; batches are numbered, and one at a time.
+        """
+        flat = [text for event in events for text in event]
+        return int(await self._run("publish_events", supervisor, origin, batch, *flat))
+
+    async def report_supervisor(
+        self, supervisor: str, report: str, kept_ms: int, load: Sequence[int] = (0, 0, 0, 0)
+    ) -> bool:
+        """Keep how a supervisor is, "" when it leaves. `load`: workers wanted, workers running,
+        memory used and allowed in bytes. True when the history got a point."""
+        numbers = " ".join(map(str, load))
+        added = await self._run(
+            "report_supervisor", supervisor, report, kept_ms, numbers, HISTORY_EVERY_MS,
+            HISTORY_POINTS,
+        )  # fmt: skip
+        return bool(added)

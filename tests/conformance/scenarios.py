@@ -128,8 +128,20 @@ async def pause_queue(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.pause_queue(True, POOLS)
 
 
+async def publish_events(queue: QueueDriver, probe: QueueProbe) -> Call:
+    events = [("workerReady", '{"workerId":"s/worker-1"}'), ("started", "{}")]
+    await queue.transitions.publish_events("s", "process", 1, events)
+    return lambda q: q.transitions.publish_events("s", "process", 2, events)
+
+
+async def report_supervisor(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one")
+    return lambda q: q.transitions.report_supervisor("s", "{}", HOUR_MS, (4, 3, 2**31, 2**32))
+
+
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages,
     reclaim_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs, cancel_job,
-    pause_job, resume_job, retry_job, remove_job, pause_queue,
+    pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
+    report_supervisor,
 )  # fmt: skip

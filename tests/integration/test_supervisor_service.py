@@ -6,63 +6,22 @@ import asyncio
 import functools
 import signal
 import time
-from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from scraper.jobs import EmbeddedServer, RedisUnreachableError, load_config
-from supervisor import EVENTS, Event, ScraperWorkerService, start_worker_service
+from scraper.jobs import EmbeddedServer, RedisUnreachableError
+from supervisor import ScraperWorkerService, start_worker_service
 from supervisor.events import WorkerCompleted, WorkerFailed
 from supervisor.exits import EXIT_CONFIGURATION
 from supervisor.policy import RestartLimits
 from supervisor.service import ServiceNotRunningError, WorkerStartError
 from tests.integration.conftest import QueuePlace
+from tests.support.services import Record, pids, run, service_on, until
 from tests.support.site import html, serve, tree
-
-EAGER = RestartLimits(backoff_max_s=0.2, breaker_deaths=100)
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
-
-
-def service_on(place: QueuePlace | None = None, **arguments: Any) -> ScraperWorkerService:
-    """A service with no settings but ours."""
-    where = {"redis_url": place.url, "queue_name": place.name} if place else {}
-    config = load_config({}, allow_private_hosts="127.0.0.0/8", log_level="warning")
-    settings = {"worker_count": 1, "restart_limits": EAGER, **where, **arguments}
-    return ScraperWorkerService(config, **settings)
-
-
-async def until(is_so: Callable[[], object], timeout_s: float = 30, what: str = "") -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.02)
-
-
-class Record:
-    """All events of a service, by name and in order."""
-
-    def __init__(self, service: ScraperWorkerService, scope: Any = "service") -> None:
-        self.by_name: dict[str, list[Any]] = defaultdict(list)
-        self.order: list[str] = []
-        for name in EVENTS:
-            service.on(name, self._note, scope=scope)
-
-    def _note(self, event: Event) -> None:
-        self.by_name[event.name].append(event)
-        self.order.append(event.name)
-
-
-def pids(service: ScraperWorkerService) -> dict[str, int]:
-    runtime = service._runtime
-    assert runtime is not None
-    return {slot.name: slot.pid for slot in runtime.children.alive if slot.pid is not None}
 
 
 def test_a_job_runs_end_to_end_and_its_events_tell(place: QueuePlace) -> None:
