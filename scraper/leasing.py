@@ -57,6 +57,9 @@ class LeaseKeeper:
     Pages are handed out in the order in which they were leased, as long as no more than
     `limits.jobs` jobs are fetched at once. When another job's page is kept waiting by that, as
     many of the open jobs get no new page as jobs wait: so a turn given by the queue is kept.
+
+    A suspect (a page that a worker died of, perhaps) is handed out when no other page is in flight,
+    and none is until it is through: so a second death has only one cause.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class LeaseKeeper:
         self._on_pages = on_pages
         self._on_answer = on_answer
         self._waiting: dict[str, _Waiting] = {}
+        self._suspects: deque[tuple[float, LeasedPage]] = deque()
+        self._is_alone = False
         self._buffered = 0
         self._poke = asyncio.Event()
 
@@ -90,7 +95,8 @@ class LeaseKeeper:
     @property
     def held_jobs(self) -> list[str]:
         """Jobs of which this worker has pages, in flight or waiting."""
-        return list(dict.fromkeys([*self._waiting, *self.in_flight]))
+        suspected = (page.job_id for _, page in self._suspects)
+        return list(dict.fromkeys([*self._waiting, *suspected, *self.in_flight]))
 
     def poke(self) -> None:
         """Something changed: ask for pages now."""
@@ -100,9 +106,15 @@ class LeaseKeeper:
 
     def pop(self) -> LeasedPage | None:
         """The next page to fetch, None when there is none that may start now."""
-        if not self._buffered:
+        if not self._buffered or self._is_alone:
             return None
         now = asyncio.get_running_loop().time()
+        if self._suspects:
+            due_s, page = self._suspects[0]
+            if due_s > now:
+                self._wake_at(due_s)
+            else:
+                return None if self.in_flight else self._take_suspect()
         allowed = self._open_jobs_allowed()
         for job_id, waiting in self._waiting.items():
             if self.in_flight[job_id]:
@@ -140,6 +152,13 @@ class LeaseKeeper:
         if self._buffered <= AHEAD * self.limits.pages // 2 and not self.is_short:
             self._poke.set()
 
+    def _take_suspect(self) -> LeasedPage:
+        _, page = self._suspects.popleft()
+        self._buffered -= 1
+        self.in_flight[page.job_id] += 1
+        self._is_alone = True
+        return page
+
     def _wake_at(self, due_s: float) -> None:
         if self.next_due_s is None or due_s < self.next_due_s:
             self.next_due_s = due_s
@@ -154,12 +173,16 @@ class LeaseKeeper:
         self.in_flight[job_id] -= 1
         if self.in_flight[job_id] <= 0:
             del self.in_flight[job_id]
-            if self._waiting:
+            if not self.in_flight:
+                self._is_alone = False
+            if self._buffered:
                 self._on_pages()
 
     def drop_jobs(self, job_ids: Sequence[str]) -> list[str]:
         """Forget the waiting pages of jobs that are no longer worked on; their tokens."""
-        tokens: list[str] = []
+        tokens = [page.token for _, page in self._suspects if page.job_id in job_ids]
+        self._suspects = deque(it for it in self._suspects if it[1].job_id not in job_ids)
+        self._buffered -= len(tokens)
         for job_id in job_ids:
             waiting = self._waiting.pop(job_id, None)
             if waiting:
@@ -170,7 +193,9 @@ class LeaseKeeper:
     def drop_all(self) -> list[str]:
         """Forget all waiting pages; their tokens."""
         tokens = [page.token for w in self._waiting.values() for _, page in w.pages]
+        tokens += [page.token for _, page in self._suspects]
         self._waiting.clear()
+        self._suspects.clear()
         self._buffered = 0
         return tokens
 
@@ -240,11 +265,16 @@ class LeaseKeeper:
         for page in reply.pages:
             if page.job_id in self.runs:
                 due_s = now + max(0, page.start_at_ms - reply.now_ms) / 1000
-                self._waiting.setdefault(page.job_id, _Waiting()).pages.append((due_s, page))
+                self._queue_of(page).append((due_s, page))
                 self._buffered += 1
         self._forget_runs()
         if reply.pages:
             self._on_pages()
+
+    def _queue_of(self, page: LeasedPage) -> deque[tuple[float, LeasedPage]]:
+        if page.is_suspect:
+            return self._suspects
+        return self._waiting.setdefault(page.job_id, _Waiting()).pages
 
     def _know(self, job: LeasedJob) -> bool:
         """Take what changed of a job; False when this version cannot read it."""

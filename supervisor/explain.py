@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scraper.jobs import JobQueue, JobSpec, JobView, PageState
-from scraper.jobs.reading import StoredPage
+from scraper.jobs.reading import StoredPage, Suspect
 from scraper.scope import InvalidUrlError, Scope, canonical_url, host_key
 
 STATE_WORDS = {
@@ -93,6 +93,17 @@ async def _explain_page(queue: JobQueue, job: JobView, url: str, page: StoredPag
     sentence += f"; found on {page.found_on}" if page.found_on else "; the job's start page"
     sentence += f", {page.depth} links away from the start" if page.depth else ""
     sentence += f", {page.attempts} attempts" if page.attempts > 1 else ""
+    suspect = await queue.reader.suspect(job.id, url)
+    sentence += f"; {_suspicion(suspect)}" if suspect else ""
     return Explanation(
         url, page.state.name.lower(), page.found_on, page.attempts, page.note, place, sentence
+    )
+
+
+def _suspicion(suspect: Suspect) -> str:
+    last = suspect.deaths[-1]
+    return (
+        "a worker died while it handled this page, the last one on "
+        f"{last.get('at', 'an unknown day')} ({last.get('exit', 'unknown')}); it was the only page "
+        f"in hand at {suspect.charges} of these deaths, at 3 it is quarantined"
     )

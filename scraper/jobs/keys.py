@@ -200,6 +200,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
     ),
     KeySpec("job:<id>:hosts", "set", "commit_pages", "finish", "hosts with a lane"),
     KeySpec("job:<id>:holders", "hash", "lease_pages", "finish", "worker -> leases it holds"),
+    KeySpec(
+        "job:<id>:suspects",
+        "hash",
+        "bury_worker",
+        _WITH_JOB,
+        "URL -> charges and deaths, JSON: pages that were handled when a worker died",
+    ),
     KeySpec("job:<id>:records", "list", "commit_pages", _WITH_JOB, "page records"),
     KeySpec("job:<id>:recorded", "list", "commit_pages", _WITH_JOB, "their URLs, same order"),
     KeySpec("job:<id>:errors", "list", "commit_pages", _WITH_JOB, "failed pages, JSON"),

@@ -31,7 +31,8 @@ class LeasedPage:
 
     `start_at_ms` is an epoch of the Redis clock: not to be fetched before it. `attempt` counts
     from 1. `found_on` is "" for the start page. `is_contended`: other jobs wait for this host.
-    `extra` is what a custom spider attached (JSON), "" otherwise.
+    `extra` is what a custom spider attached (JSON), "" otherwise. `is_suspect`: a worker died while
+    it handled this page; it is to be handled alone.
     """
 
     token: str
@@ -43,6 +44,7 @@ class LeasedPage:
     start_at_ms: int
     is_contended: bool
     extra: str
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +128,24 @@ class Extension:
 
     is_known: bool
     gone: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDeath:
+    """A worker that ended though nobody asked it to.
+
+    `begun`: tokens of the pages whose handling had begun. `evidence` is a JSON object; `exit` (how
+    it ended, in words) and `at` (ISO 8601) are shown with a page that is quarantined.
+    """
+
+    instance: str
+    evidence: str = "{}"
+    begun: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """`pages` came back or ended; `quarantined` are URLs."""
+
+    pages: int
+    quarantined: list[str]

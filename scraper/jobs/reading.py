@@ -28,6 +28,18 @@ class StoredPage:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A page that was being handled when a worker died.
+
+    `charges`: how many of these deaths it is charged with, being alone in its worker. `deaths` has
+    the newest five, the oldest first: at, exit, workerId, alone and what else is known.
+    """
+
+    charges: int
+    deaths: list[dict[str, Any]]
+
+
 class Reader:
     """Reading side of one queue. Raises redis-py's errors; an unknown job is None."""
 
@@ -148,6 +160,14 @@ class Reader:
         return StoredPage(
             PageState(state), int(depth), found_on, int(attempts), note[0] if note else ""
         )
+
+    async def suspect(self, job_id: str, url: str) -> Suspect | None:
+        """What is held against a page; None when nothing is."""
+        raw = await self.redis.hget(self.keys.job(job_id, "suspects"), url)
+        if raw is None:
+            return None
+        stored = orjson.loads(raw)
+        return Suspect(stored["charges"], stored["deaths"])
 
     async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
         """Refused raw pushes, the newest first: payload, reason, door, at."""

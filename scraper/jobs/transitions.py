@@ -10,6 +10,7 @@ from typing import Any
 from scraper.jobs.history import HISTORY_EVERY_MS, HISTORY_POINTS
 from scraper.jobs.keys import Keys
 from scraper.jobs.leases import (
+    Burial,
     CommitOutcome,
     Extension,
     LeasedJob,
@@ -17,6 +18,7 @@ from scraper.jobs.leases import (
     LeaseReply,
     LeaseRequest,
     PageCommit,
+    WorkerDeath,
 )
 from scraper.jobs.scripts import ScriptRunner, load_library
 
@@ -120,7 +122,7 @@ class Transitions:
             pages=[
                 LeasedPage(
                     _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]), p[6],
-                    p[7] == 1, _text(p[8]),
+                    p[7] == 1, _text(p[8]), p[9] == 1,
                 )
                 for p in pages
             ],
@@ -156,6 +158,14 @@ class Transitions:
     async def reclaim_worker(self, instances: Iterable[str]) -> int:
         """Take back all leases of dead workers; how many there were."""
         return int(await self._run("reclaim_worker", *instances))
+
+    async def bury_worker(self, death: WorkerDeath) -> Burial:
+        """A worker died: take back its leases, make suspects of the pages that it was handling,
+        quarantine those that have done it three times alone."""
+        pages, quarantined = await self._run(
+            "bury_worker", death.instance, death.evidence, *death.begun
+        )
+        return Burial(pages, [_text(url) for url in quarantined])
 
     async def reclaim_expired(self, bound: int = 16) -> int:
         """Take back the leases of workers that were not heard of in time."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scraper.jobs.leases import CommitOutcome, LeasedPage, PageCommit, PageOutcome
+from scraper.jobs.leases import Burial, CommitOutcome, LeasedPage, PageCommit, PageOutcome
 from scraper.jobs.transitions import Submission
 
 FINAL = {"completed", "failed", "cancelled"}
 MAY_LEASE = {"waiting", "active"}
+CHARGES = 3
 
 
 def host_of(url: str) -> str:
@@ -28,7 +29,10 @@ class ModelPage:
 
 @dataclass(slots=True)
 class ModelJob:
-    """A job. `left`: pages that were open when it ended; their state stays as it was."""
+    """A job. `left`: pages that were open when it ended; their state stays as it was.
+
+    `suspects`: pages that were handled when a worker died, and how often they were alone then.
+    """
 
     spec: Submission
     state: str
@@ -40,6 +44,7 @@ class ModelJob:
     recorded: list[str] = field(default_factory=list)
     start_recorded: bool = False
     reason: str = ""
+    suspects: dict[str, int] = field(default_factory=dict)
 
     @property
     def has_deadline(self) -> bool:
@@ -58,6 +63,9 @@ class ModelJob:
         start = self.spec.start_url
         is_skipped = self.pages[start].state == "s" and not self.start_recorded
         return self.urls("f") + ([start] if is_skipped else [])
+
+    def is_quarantined(self, url: str) -> bool:
+        return self.pages[url].state == "f" and self.suspects.get(url, 0) >= CHARGES
 
     @property
     def fetch_bound(self) -> int:
@@ -229,6 +237,8 @@ class FrontierModel:
             yield f"depth, attempt, found on of {lease}, expected {expected}"
         if lease.token in self.leases:
             yield f"the token {lease.token} a second time"
+        if lease.is_suspect != (lease.url in job.suspects):
+            yield f"{lease.url} is {lease.is_suspect=}, suspects are {job.suspects}"
         if job.state == "waiting":
             job.state = "active"
             job.attempt += 1
@@ -258,6 +268,29 @@ class FrontierModel:
             released += 1
         return released
 
+    def bury(self, worker: str, begun: Sequence[str]) -> Burial:
+        """A worker died while it handled these pages."""
+        held = self.held_by(worker)
+        quarantined = []
+        for token in [token for token in begun if token in held]:
+            if token not in self.leases:
+                continue  # its job ended by another page of these
+            lease = self.leases[token]
+            job = self.jobs[lease.job]
+            if lease.url in job.suspects:
+                job.suspects[lease.url] += len(begun) == 1
+            else:
+                job.suspects[lease.url] = 0
+            if job.suspects[lease.url] >= CHARGES:
+                del self.leases[token]
+                job.pages[lease.url].state = "f"
+                quarantined.append(lease.url)
+                self._finish_if_done(lease.job)
+            else:
+                self.release(worker, [token])
+        self.release(worker, self.held_by(worker))
+        return Burial(len(held), quarantined)
+
     # -- commits --------------------------------------------------------------------------------
 
     def commit(self, worker: str, commits: Sequence[PageCommit]) -> list[CommitOutcome]:
@@ -272,7 +305,12 @@ class FrontierModel:
                 touched.append(lease.job)
             if commit.host_pause_ms:
                 self.blocked_hosts.add(host_of(lease.url))
-            outcomes.append(self._end_page(self.jobs[lease.job], lease.url, commit))
+            job = self.jobs[lease.job]
+            outcomes.append(self._end_page(job, lease.url, commit))
+            if commit.outcome is not PageOutcome.RETRY:
+                job.suspects.pop(lease.url, None)
+            if commit.outcome is PageOutcome.DONE and outcomes[-1] is CommitOutcome.OK:
+                job.suspects.pop(commit.url, None)
         for job_id in touched:
             self._finish_if_done(job_id)
         return outcomes
@@ -326,7 +364,7 @@ class FrontierModel:
             return
         if job.start_recorded:
             self._finish(job_id, "completed", reason)
-        elif job.attempt >= job.spec.attempts:
+        elif job.attempt >= job.spec.attempts or job.is_quarantined(job.spec.start_url):
             self._finish(job_id, "failed", "start_page" if reason == "finished" else reason)
         elif job.state == "paused":
             job.paused_from = "delayed"
@@ -343,11 +381,13 @@ class FrontierModel:
     def _wake_job(self, job_id: str) -> None:
         job = self.jobs[job_id]
         if job.attempt:
-            self._requeue(job, job.failed_urls())
+            self._requeue(job, [url for url in job.failed_urls() if not job.is_quarantined(url)])
             job.fetches = 0
         job.state = "waiting"
 
     def _requeue(self, job: ModelJob, urls: Sequence[str]) -> None:
         for url in urls:
+            if job.is_quarantined(url):
+                job.suspects[url] = 0
             job.pages[url].state = "q"
             job.pages[url].attempts = 0

@@ -12,7 +12,13 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from scraper.jobs.leases import LeaseReply, LeaseRequest, PageCommit, PageOutcome
+from scraper.jobs.leases import (
+    LeaseReply,
+    LeaseRequest,
+    PageCommit,
+    PageOutcome,
+    WorkerDeath,
+)
 from scraper.jobs.states import TRANSITIONS, JobState
 from tests.conformance.frontier_model import FINAL, FrontierModel, ModelJob
 from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, strict_client, submission
@@ -281,6 +287,23 @@ class RandomOperations(RuleBasedStateMachine):
         assert reply == len(held)
         self.model.release(worker, held)
 
+    def bury(self) -> None:
+        """A worker dies of one page, mostly; a suspect does it again if there is one."""
+        worker = self.some_worker()
+        self.last_request.pop(worker, None)
+        held = self.model.held_by(worker)
+        suspects = [token for token in held if self._is_suspect(token)]
+        begun = self.rng.sample(suspects or held, min(len(suspects or held), 1))
+        if self.rng.random() < 0.2:
+            begun = [*held[:2], *(commit.token for commit in self.ended[-1:])]
+        death = WorkerDeath(worker, '{"exit": "killed"}', list(dict.fromkeys(begun)))
+        reply = self.run(f"bury {death}", self.transitions.bury_worker(death))
+        assert reply == self.model.bury(worker, death.begun)
+
+    def _is_suspect(self, token: str) -> bool:
+        lease = self.model.leases[token]
+        return lease.url in self.model.jobs[lease.job].suspects
+
     def extend(self) -> None:
         worker = self.some_worker()
         held = self._jobs_held_by(worker)
@@ -379,6 +402,7 @@ OPERATIONS, WEIGHTS = zip(
         RandomOperations.repeat_lease: 3,
         RandomOperations.release: 3,
         RandomOperations.reclaim: 2,
+        RandomOperations.bury: 6,
         RandomOperations.extend: 2,
         RandomOperations.cancel: 2,
         RandomOperations.pause: 3,
@@ -414,6 +438,7 @@ def _seen(job: StoredJob) -> dict[str, object]:
         "recorded": job.recorded,
         "reason": job.fields.get("finish_reason", ""),
         "paused_from": job.fields.get("paused_from", "") if job.state == "paused" else "",
+        "suspects": {url: it["charges"] for url, it in job.suspects.items()},
     }
 
 
@@ -427,4 +452,5 @@ def _expected(job: ModelJob) -> dict[str, object]:
         "recorded": job.recorded,
         "reason": job.reason,
         "paused_from": job.paused_from,
+        "suspects": job.suspects,
     }

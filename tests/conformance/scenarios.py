@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from scraper.jobs.leases import LeaseRequest, PageOutcome
+from scraper.jobs.leases import LeaseRequest, PageOutcome, WorkerDeath
 from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, page_commit, submission
 from tests.support.queue_snapshot import QueueProbe
 
@@ -61,6 +61,13 @@ async def reclaim_worker(queue: QueueDriver, probe: QueueProbe) -> Call:
     await queue.start_crawl("crawl", [B, C])
     await queue.lease()
     return lambda q: q.transitions.reclaim_worker(["w1", "never-seen"])
+
+
+async def bury_worker(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    begun, _ = await queue.lease()
+    death = WorkerDeath("w1", '{"exit": "killed by SIGSEGV"}', [begun.token, "999-void"])
+    return lambda q: q.transitions.bury_worker(death)
 
 
 async def reclaim_expired(queue: QueueDriver, probe: QueueProbe) -> Call:
@@ -141,7 +148,7 @@ async def report_supervisor(queue: QueueDriver, probe: QueueProbe) -> Call:
 
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages,
-    reclaim_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs, cancel_job,
-    pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
+    reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
+    cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
     report_supervisor,
 )  # fmt: skip

@@ -67,6 +67,7 @@ def _job_faults(snapshot: Snapshot, job: StoredJob) -> Iterator[str]:
         yield f"{name}: known is {job.number('known')}, the sum of its pages is {known}"
     yield from _budget_faults(job, name, open_pages)
     yield from _record_faults(job, name)
+    yield from _suspect_faults(job, name)
     if is_final:
         for part in ("hosts", "holders"):
             if f"job:{job.id}:{part}" in snapshot.own:
@@ -107,6 +108,20 @@ def _record_faults(job: StoredJob, name: str) -> Iterator[str]:
     size = sum(len(record) for record in job.records)
     if job.number("bytes") != size:
         yield f"{name}: bytes is {job.number('bytes')}, its records have {size}"
+
+
+def _suspect_faults(job: StoredJob, name: str) -> Iterator[str]:
+    if job.number("suspects") != len(job.suspects):
+        yield f"{name}: suspects is {job.number('suspects')}, there are {len(job.suspects)}"
+    for url, suspect in job.suspects.items():
+        alone = sum(death["alone"] for death in suspect["deaths"])
+        if not 0 <= suspect["charges"] <= min(3, alone):
+            yield f"{name}: {url} is charged {suspect['charges']} times, it was alone {alone} times"
+        if url not in job.pages:
+            yield f"{name}: the suspect {url} is no page of it"
+    for url, page in job.pages.items():
+        if page.note.startswith("quarantined") and job.suspects[url]["charges"] != 3:
+            yield f"{name}: {url} is quarantined and charged {job.suspects[url]['charges']} times"
 
 
 def _lane_faults(job: StoredJob, name: str) -> Iterator[str]:

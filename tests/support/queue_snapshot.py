@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -108,6 +109,7 @@ class StoredJob:
     holders: dict[str, int]
     records: list[str]
     recorded: list[str]
+    suspects: dict[str, Any]
 
     def number(self, name: str) -> int:
         return int(float(self.fields.get(name, 0)))
@@ -156,6 +158,9 @@ class Snapshot:
             holders={worker: int(leases) for worker, leases in holders.items()},
             records=self.get(f"{base}:records", []),
             recorded=self.get(f"{base}:recorded", []),
+            suspects={
+                url: json.loads(text) for url, text in self.get(f"{base}:suspects", {}).items()
+            },
         )
 
     @cached_property

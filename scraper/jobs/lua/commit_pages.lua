@@ -19,10 +19,10 @@ local function job_of(id)
   local job = touched[id]
   if not job then
     local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq', 'state', 'starved',
-      'max_pages', 'known', 'bytes')
+      'max_pages', 'known', 'bytes', 'suspects')
     job = {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4], state = f[5],
            starved = f[6], max_known = fetch_bound(number_of(f[7])), known = number_of(f[8]),
-           bytes = number_of(f[9]), counts = {}, leases = 0, lanes = {}, samples = {},
+           bytes = number_of(f[9]), suspects = number_of(f[10]), counts = {}, leases = 0, lanes = {}, samples = {},
            records = {}, recorded = {}, filtered = {},
            next_record = call('LLEN', job_key(id) .. ':records')}
     touched[id] = job
@@ -216,6 +216,11 @@ local function commit_one(a)
   if status == 'duplicate' then outcome, code = 'skipped', 'duplicate' end
   if outcome ~= 'retry' then emit_committed(id, job, url, outcome, code) end
   if status == 'full' then job.is_full = true end
+  -- It was handled, and the worker lives.
+  if job.suspects > 0 and outcome ~= 'retry' then
+    local recorded = outcome == 'done' and url or lease.url
+    if call('HDEL', suspects_key(id), lease.url, recorded) > 0 then suspects_count(id) end
+  end
   return status, after
 end
 

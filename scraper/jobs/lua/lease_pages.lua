@@ -6,7 +6,8 @@
 --         fetched ahead, 6 jobs beyond the slots for another customer's turn, 7 lease ms,
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known), pages, jobs, gone}
---         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra}
+--         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra,
+--                suspect (1: to be handled alone)}
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
@@ -61,6 +62,7 @@ local function grant(id, job, host, urls, pages, start_at, f)
   if f.state == 'waiting' then activate(id, job.customer, f) end
   local last = call('HINCRBY', META, 'tokens', n)
   local leases, packed = {}, {}
+  local suspects = f.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
   -- Numbers may be given again after a failover that lost writes; request ids are not.
   local salt = '-' .. string.sub(request, 1, 8)
   local place = id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
@@ -71,7 +73,8 @@ local function grant(id, job, host, urls, pages, start_at, f)
       url, page_pack('l', page.depth, page.parent, page.attempts, page.note)
     leases[2 * i - 1], leases[2 * i] = token, place .. url
     tokens[#tokens + 1] = token
-    fresh[token] = {lease = {job = id, host = host, start_at = start_at, url = url}, page = page}
+    fresh[token] = {lease = {job = id, host = host, start_at = start_at, url = url}, page = page,
+                    suspect = suspects[i] and 1 or 0}
   end
   call('HSET', pages_key(id), unpack(packed))
   call('HSET', leases_key(worker), unpack(leases))
@@ -89,9 +92,10 @@ end
 local function try_lane(lane, most)
   local id, host = string.match(lane, '^(%S+) (%S+)$')
   local v = fields(job_key(id), 'state', 'max_pages', 'done', 'leased', 'fetches', 'host_limit',
-    'host_delay_ms', 'max_duration_ms', 'pool', 'priority', 'customer', 'seq')
+    'host_delay_ms', 'max_duration_ms', 'pool', 'priority', 'customer', 'seq', 'suspects')
   local job = {pool = v[9], priority = tonumber(v[10]), customer = v[11], seq = v[12]}
-  local f = {state = v[1], host_delay_ms = number_of(v[7]), max_duration_ms = v[8]}
+  local f = {state = v[1], host_delay_ms = number_of(v[7]), max_duration_ms = v[8],
+             suspects = number_of(v[13])}
   if not may_lease(f.state) then return lane_remove(id, job, host) end
   local max_pages = number_of(v[2])
   local budget = math.min(max_pages - number_of(v[3]) - number_of(v[4]),
@@ -236,14 +240,15 @@ local function describe(token)
     local packed = call('HGET', leases_key(worker), token)
     if not packed then return nil end
     local lease = lease_unpack(packed)
-    known = {lease = lease, page = page_get(lease.job, lease.url)}
+    known = {lease = lease, page = page_get(lease.job, lease.url),
+             suspect = call('HEXISTS', suspects_key(lease.job), lease.url)}
   end
   local lease, page = known.lease, known.page
   local found_on = found_on_of(lease.job, page.parent)
   local contended = contention[lease.host] or call('EXISTS', P .. 'parked:' .. lease.host)
   contention[lease.host] = contended
   return {token, lease.job, lease.url, page.depth, page.attempts, found_on, lease.start_at,
-          contended, page.note}
+          contended, page.note, known.suspect}
 end
 
 local function replies_for(granted)

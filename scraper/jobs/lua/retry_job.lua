@@ -53,7 +53,7 @@ if left > 0 then
     call('HSET', job_key(id), 'left', 0)
   end
 end
-requeue_failed(id, job)
+requeue_failed(id, job, true)
 if number_of(call('HGET', job_key(id), 'queued')) == 0 then return 'nothing' end
 call('ZREM', P .. 'finished', id)
 call('ZREM', P .. 'expiries', id)

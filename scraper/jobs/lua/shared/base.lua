@@ -31,6 +31,7 @@ local RANK_STEP = 2 ^ 40   -- a lane's rank is holders * RANK_STEP + the job's n
 local function job_key(id) return P .. 'job:' .. id end
 local function pages_key(id) return P .. 'job:' .. id .. ':pages' end
 local function lane_key(id, host) return P .. 'job:' .. id .. ':lane:' .. host end
+local function suspects_key(id) return P .. 'job:' .. id .. ':suspects' end
 local function hosts_key(id) return P .. 'job:' .. id .. ':hosts' end
 local function host_key(host) return P .. 'host:' .. host end
 local function leases_key(worker) return P .. 'leases:' .. worker end

@@ -10,7 +10,7 @@ local function job_move(id, from, to)
 end
 
 local PER_JOB = {'', ':pages', ':hosts', ':holders', ':records', ':recorded', ':errors',
-                 ':filtered', ':filtered_sample'}
+                 ':filtered', ':filtered_sample', ':suspects'}
 
 -- Delete all of a finished job.
 local function job_remove(id)
@@ -132,7 +132,7 @@ end
 local function job_fail(id, reason, worker)
   local f = fields(job_key(id), 'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'error')
   local attempt = number_of(f[1])
-  if attempt < number_of(f[2]) then
+  if attempt < number_of(f[2]) and f[5] ~= QUARANTINED then
     -- Jitter without a random source in the script: the low bits of the clock.
     local jitter = 0.8 + 0.4 * ((clock[2] % 1000) / 1000)
     job_retry_later(id, backoff_ms(f[3], number_of(f[4]), attempt, jitter), f[5] or reason)
@@ -169,22 +169,35 @@ local function page_requeue(id, job, url, page, field)
   local extra = page.note
   if page.state == 'f' then extra = string.match(page.note, '^%S+ (.+)$') end
   if page.state == 's' then extra = nil end
+  if page.state == 'f' and is_quarantined(page) then
+    -- Somebody wants to try it again: it is still a suspect, but not a convict.
+    local known = call('HGET', suspects_key(id), url)
+    local suspect = known and cjson.decode(known) or {deaths = {}}
+    suspect.charges = 0
+    call('HSET', suspects_key(id), url, cjson.encode(suspect))
+    suspects_count(id)
+  end
   page.attempts = '0'
   page_set(id, url, 'q', page, extra)
   lane_push(id, job, host_of(url), url, false, false)
 end
 
 -- Queue again what failed for the next attempt: failed pages, and a start page that was skipped.
-local function requeue_failed(id, job)
+-- Pages that killed their workers only where `by_hand`.
+local function requeue_failed(id, job, by_hand)
   local f = fields(job_key(id), 'start_url', 'start_recorded')
   local start = page_get(id, f[1])
   if start.state == 's' and not f[2] then page_requeue(id, job, f[1], start, 'skipped') end
-  if start.state == 'f' then page_requeue(id, job, f[1], start, 'failed') end
+  if start.state == 'f' and (by_hand or not is_quarantined(start)) then
+    page_requeue(id, job, f[1], start, 'failed')
+  end
   for _, text in ipairs(call('LRANGE', P .. 'job:' .. id .. ':errors', 0, -1)) do
     local is_json, error = pcall(cjson.decode, text)
     local url = is_json and type(error) == 'table' and error.url
     local failed = url and page_get(id, url)
-    if failed and failed.state == 'f' then page_requeue(id, job, url, failed, 'failed') end
+    if failed and failed.state == 'f' and (by_hand or not is_quarantined(failed)) then
+      page_requeue(id, job, url, failed, 'failed')
+    end
   end
 end
 

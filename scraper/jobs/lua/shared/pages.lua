@@ -63,6 +63,16 @@ local function lease_end(worker, token, lease)
   holder_leave(lease.job, worker, 1)
 end
 
+-- Suspects: pages that were being handled when a worker died. `job:<id>:suspects` maps URL ->
+-- {charges, deaths}; `suspects` in the job's hash counts them, so that a job without any costs no
+-- look. A suspect is handled alone in its worker; see bury_worker.lua.
+local function suspects_count(id)
+  call('HSET', job_key(id), 'suspects', call('HLEN', suspects_key(id)))
+end
+
+local QUARANTINED = 'quarantined'
+local function is_quarantined(page) return string.find(page.note, '^quarantined') ~= nil end
+
 local function fetch_bound(max_pages) return 3 * max_pages + 100 end
 
 local function may_lease(state) return state == 'waiting' or state == 'active' end
@@ -77,8 +87,9 @@ local function job_unstarve(id, job)
   if may_lease(f[6]) then job_lanes_ready(id, job) end
 end
 
--- Give a leased page back unharmed: no attempt is charged.
-local function page_release(worker, token, lease)
+-- Give a leased page back unharmed: no attempt is charged. `at_back`: behind the job's other pages
+-- of its host, not before them.
+local function page_release(worker, token, lease, at_back)
   lease_end(worker, token, lease)
   local page = page_get(lease.job, lease.url)
   local f = fields(job_key(lease.job), 'state', 'starved')
@@ -88,7 +99,7 @@ local function page_release(worker, token, lease)
   count(lease.job, 'queued', 1)
   count(lease.job, 'fetches', -1)
   local job = load_place(lease.job)
-  lane_push(lease.job, job, lease.host, lease.url, true, may_lease(f[1]) and not f[2])
+  lane_push(lease.job, job, lease.host, lease.url, not at_back, may_lease(f[1]) and not f[2])
   job_unstarve(lease.job, job)
   wake_workers(job.pool, 1)
 end
