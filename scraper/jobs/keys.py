@@ -134,7 +134,7 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "commit, release, reclaim",
-        "token -> `<job> <host> <start at ms> <url>`",
+        "token -> `<url> <job> <host> <start at ms> <depth> <parent> <attempts>[ <extra>]`",
     ),
     KeySpec("idle:<pool>", "set", "lease_pages", "reclaim", "workers that wait for work"),
     KeySpec(

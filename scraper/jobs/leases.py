@@ -100,6 +100,12 @@ class Filtered:
     times: int
     sample: str = ""
 
+    @property
+    def packed(self) -> str:
+        """`<reason> <times>[ <sample>]`, as the commit takes it."""
+        text = f"{self.reason} {self.times}"
+        return f"{text} {self.sample}" if self.sample else text
+
 
 @dataclass(frozen=True, slots=True)
 class PageCommit:
@@ -107,7 +113,7 @@ class PageCommit:
 
     `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
     space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
-    the host for that time (Retry-After).
+    the host for that time (Retry-After), except for DONE.
     """
 
     token: str

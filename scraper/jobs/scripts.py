@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 LUA_DIR = Path(__file__).parent / "lua"
 # The order matters: each file uses what stands before it.
-SHARED = ("base", "turns", "lanes", "pages", "jobs")
+SHARED = ("base", "records", "turns", "lanes", "pages", "jobs")
 HEADER = "#!lua"
 UNKNOWN = "Function not found"
 

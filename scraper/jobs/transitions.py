@@ -18,6 +18,7 @@ from scraper.jobs.leases import (
     LeaseReply,
     LeaseRequest,
     PageCommit,
+    PageOutcome,
     WorkerDeath,
 )
 from scraper.jobs.scripts import ScriptRunner, load_library
@@ -142,12 +143,13 @@ class Transitions:
         args: list[Any] = [worker, memory]
         for page in pages:
             args += [
-                page.token, page.outcome.value, page.url, page.code, page.payload,
-                page.retry_delay_ms, page.host_pause_ms, page.body_bytes,
-                len(page.links), *page.links, len(page.filtered),
+                page.token, page.outcome.value, page.url, page.payload, page.body_bytes,
+                len(page.links), len(page.filtered),
             ]  # fmt: skip
-            for item in page.filtered:
-                args += [item.reason, item.times, item.sample]
+            if page.outcome is not PageOutcome.DONE:
+                args += [page.code, page.retry_delay_ms, page.host_pause_ms]
+            args += page.links
+            args += [item.packed for item in page.filtered]
         replies = await self._run("commit_pages", *args)
         return [CommitOutcome(_text(reply)) for reply in replies]
 

@@ -256,7 +256,8 @@ class RandomOperations(RuleBasedStateMachine):
                 links = rng.choices(URLS, k=rng.randint(0, 8))
         return PageCommit(
             token, outcome, url, f'{{"url":"{lease.url}"}}'.encode(), "code",
-            retry_delay_ms=HOUR_MS, links=links, host_pause_ms=rng.choice([0] * 14 + [HOUR_MS]),
+            retry_delay_ms=HOUR_MS, links=links,
+            host_pause_ms=0 if outcome is PageOutcome.DONE else rng.choice([0] * 9 + [HOUR_MS]),
         )  # fmt: skip
 
     def _commit(self, worker: str, commits: list[PageCommit]) -> None:

@@ -179,7 +179,7 @@ class Snapshot:
             if not name.startswith("leases:"):
                 continue
             for token, packed in stored.value.items():
-                job, host, start_at, url = packed.split(" ")
+                url, job, host, start_at, *_ = packed.split(" ")
                 found.append(StoredLease(name[7:], token, job, host, int(start_at), url))
         return found
 

@@ -26,23 +26,26 @@ local function note_death(id, url)
 end
 
 local function quarantine(token, lease, suspect)
-  local id, page = lease.job, page_get(lease.job, lease.url)
-  lease_end(instance, token, lease)
+  local id, page, job = lease.job, lease.page, job_load(lease.job)
+  lease_end(instance, token, lease, job)
   page_set(id, lease.url, 'f', page, page.note ~= '' and QUARANTINED .. ' ' .. page.note or QUARANTINED)
-  count(id, 'leased', -1)
-  count(id, 'failed', 1)
+  job_add(job, 'leased', -1)
+  job_add(job, 'failed', 1)
   local last = suspect.deaths[#suspect.deaths]
   call('RPUSH', job_key(id) .. ':errors', cjson.encode({url = lease.url, code = QUARANTINED,
     message = 'its worker died each of the ' .. CHARGES .. ' times that it was handled alone; last: ' ..
       (last.exit or 'unknown'),
     attempt = tonumber(page.attempts), depth = tonumber(page.depth), at = last.at,
     deaths = suspect.deaths}))
-  if page.parent == '-1' then call('HSET', job_key(id), 'error', QUARANTINED) end
-  emit('pageCommitted', id, call('HGET', job_key(id), 'customer'), {url = lease.url,
+  if page.parent == '-1' then job_put(job, 'error', QUARANTINED) end
+  emit('pageCommitted', id, job.customer, {url = lease.url,
     status = 'failed', code = QUARANTINED, workerId = worker_name(instance)})
   call('HINCRBY', P .. 'totals', 'pages_quarantined', 1)
   quarantined[#quarantined + 1] = lease.url
-  if not finish_if_done(id, instance) then job_unstarve(id, load_place(id)) end
+  if not finish_if_done(job, instance) then
+    job_save(job)
+    job_unstarve(job)
+  end
 end
 
 for i = 3, #ARGV do

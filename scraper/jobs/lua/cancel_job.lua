@@ -5,5 +5,5 @@
 -- Reply   the state before (a final one: nothing changed), or "" when there is no such job
 local state = call('HGET', job_key(ARGV[1]), 'state')
 if not state then return '' end
-if not FINAL[state] then job_finish(ARGV[1], 'cancelled', 'cancelled') end
+if not FINAL[state] then job_finish(job_load(ARGV[1]), 'cancelled', 'cancelled') end
 return state

@@ -3,288 +3,396 @@
 -- lease, and finish the job if this was its last open page. A stale token changes nothing.
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
---         token, outcome (done | failed | skipped | retry), final URL, code, record or error
---         (JSON), retry delay ms, host pause ms, body bytes,
---         n links, n x "<url>[ <extra>]",
---         n reasons, n x (reason, count, sample URL)
+--         token, outcome (done | failed | skipped | retry), final URL ("" = the lease's), record or
+--         error (JSON), body bytes, n links, n reasons,
+--         for all but done: code, retry delay ms, host pause ms,
+--         n links x "<url>[ <extra>]", n reasons x "<reason> <count>[ <sample URL>]"
 -- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
 --         recorded already) | full (the job's byte limit: the job ended)
+-- First all is read that the batch needs, then the pages are gone through in their order, in
+-- memory, then each job is written once: calls are what costs.
 local worker = ARGV[1]
-local worker_text = string.gsub(worker_name(worker), '["\\%c]', '?')
-local touched, order = {}, {}
-local ended, left_hosts = {}, {}
+local worker_text = cjson.encode(worker_name(worker))
+local STEP = 1000   -- values a call: unpack takes a bounded number
+local QUEUED = string.byte('q')
+local SAMPLES_KEPT = 200
+local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
+local find, sub = string.find, string.sub
 
--- What the batch changes of one job; written once, at its end.
+local jobs, order = {}, {}
+local places, unpacked, reasons = {}, {}, {}   -- texts that were read, by what they said
+local left_hosts = {}
+
 local function job_of(id)
-  local job = touched[id]
+  local job = jobs[id]
   if not job then
-    local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq', 'state', 'starved',
-      'max_pages', 'known', 'bytes', 'suspects')
-    job = {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4], state = f[5],
-           starved = f[6], max_known = fetch_bound(number_of(f[7])), known = number_of(f[8]),
-           bytes = number_of(f[9]), suspects = number_of(f[10]), counts = {}, leases = 0, lanes = {}, samples = {},
-           records = {}, recorded = {}, filtered = {},
-           next_record = call('LLEN', job_key(id) .. ':records')}
-    touched[id] = job
-    order[#order + 1] = id
+    job = job_load(id)
+    -- `stored` is what the frontier has of the URLs in question (false: nothing), `fresh` what
+    -- this batch makes of them, in the order `urls`.
+    job.stored, job.asked, job.fresh, job.urls = {}, {}, {}, {}
+    job.max_known, job.ended, job.lanes, job.samples = fetch_bound(job.max_pages), 0, {}, {}
+    job.records, job.recorded, job.errors, job.filtered = {}, {}, {}, {}
+    jobs[id] = job
+    order[#order + 1] = job
   end
   return job
 end
 
-local function add(counts, name, by) counts[name] = (counts[name] or 0) + by end
-
-local QUEUED = string.byte('q')
-
--- A link that is new to the job: its packed value, or nil when it is left out.
-local function new_link(job, url, extra, packed)
-  local host = host_of(url)
-  if not host then return add(job.filtered, 'malformed', 1) end
-  if job.known >= job.max_known then return add(job.filtered, 'budget', 1) end
-  job.known = job.known + 1
-  add(job.counts, 'known', 1)
-  add(job.counts, 'queued', 1)
-  job.lanes[host] = job.lanes[host] or {}
-  table.insert(job.lanes[host], url)
-  return extra and packed .. ' ' .. extra or packed
+-- The pages of the batch, and their leases.
+local function read_pages()
+  local pages, tokens, last = {}, {}, #ARGV
+  local a = 3
+  while a <= last do
+    local page = {token = ARGV[a], outcome = ARGV[a + 1], payload = ARGV[a + 3],
+                  first = a + 7, links = a + 6}
+    if page.outcome ~= 'done' then
+      page.code, page.delay, page.pause = ARGV[a + 7], tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
+      page.first, page.links = a + 10, a + 9
+    end
+    page.links = page.links + tonumber(ARGV[a + 5])
+    page.last = page.links + tonumber(ARGV[a + 6])
+    page.url, page.body_bytes = ARGV[a + 2], tonumber(ARGV[a + 4])
+    pages[#pages + 1] = page
+    tokens[#tokens + 1] = page.token
+    a = page.last + 1
+  end
+  return pages, tokens
 end
 
--- A known page was found again, perhaps nearer to the start: while it waits its lower depth wins.
-local function lower_depth(id, url, packed, depth)
-  if tonumber(string.match(packed, '^q (%d+)')) <= depth then return end
-  local known = page_unpack(packed)
-  known.depth = whole(depth)
-  page_set(id, url, 'q', known, known.note)
+local function read_leases(pages, tokens)
+  local ended, used = {}, {}
+  for first = 1, #tokens, STEP do
+    local last = math.min(first + STEP - 1, #tokens)
+    local values = call('HMGET', leases_key(worker), unpack(tokens, first, last))
+    for i, packed in ipairs(values) do
+      local page = pages[first + i - 1]
+      if packed and not used[page.token] then
+        used[page.token] = true
+        ended[#ended + 1] = page.token
+        local space = find(packed, ' ', 1, true)
+        local text = sub(packed, space + 1)
+        page.lease_url = sub(packed, 1, space - 1)
+        local place = places[text]
+        if not place then
+          place = lease_place(text)
+          place.origin = string.match(page.lease_url, '^%a+://[^/?#]+/') or page.lease_url
+          place.done = 'd ' .. place.page.depth .. ' ' .. place.page.parent .. ' ' ..
+            place.page.attempts .. ' '
+          places[text] = place
+        end
+        page.place = place
+        page.job = job_of(place.job)
+        if page.url == '' then page.url = page.lease_url end
+      end
+    end
+  end
+  return ended
 end
 
--- One look and one write for the links ARGV[first .. last]: most are known, and a call for each
--- is what costs. `packed` is the value of a new page.
-local function add_links(id, job, depth, packed, first, last)
-  local urls, extras, seen, written = {}, {}, {}, {}
+local function ask(job, url)
+  if job.stored[url] == nil then
+    job.stored[url] = false
+    job.asked[#job.asked + 1] = url
+  end
+end
+
+-- What the frontier knows of the links and redirect targets: one call a job.
+local function read_known(pages)
+  for _, page in ipairs(pages) do
+    if page.place and page.outcome == 'done' then
+      for i = page.first, page.links do
+        local space = find(ARGV[i], ' ', 1, true)
+        ask(page.job, space and sub(ARGV[i], 1, space - 1) or ARGV[i])
+      end
+      if page.url ~= page.lease_url then ask(page.job, page.url) end
+    end
+  end
+  for _, job in ipairs(order) do
+    local asked, stored = job.asked, job.stored
+    for first = 1, #asked, STEP do
+      local last = math.min(first + STEP - 1, #asked)
+      local values = call('HMGET', pages_key(job.id), unpack(asked, first, last))
+      for i, packed in ipairs(values) do stored[asked[first + i - 1]] = packed end
+    end
+  end
+end
+
+local function known_page(job, url)
+  local packed = job.fresh[url] or job.stored[url]
+  if not packed then return nil end
+  local page = unpacked[packed]
+  if not page then
+    page = page_unpack(packed)
+    unpacked[packed] = page
+  end
+  return page
+end
+
+local function set_page(job, url, packed)
+  if not job.fresh[url] then job.urls[#job.urls + 1] = url end
+  job.fresh[url] = packed
+end
+
+local function set_state(job, url, state, page, note)
+  set_page(job, url, page_pack(state, page.depth, page.parent, page.attempts, note))
+end
+
+local function leave_out(job, reason, times)
+  job.filtered[reason] = (job.filtered[reason] or 0) + times
+end
+
+-- A link that is new to the job.
+local function add_link(job, place, url, extra, packed)
+  local host = place.host
+  if sub(url, 1, #place.origin) ~= place.origin then
+    host = host_of(url)
+    if not host then return leave_out(job, 'malformed', 1) end
+  end
+  if job.known >= job.max_known then return leave_out(job, 'budget', 1) end
+  job_add(job, 'known', 1)
+  job_add(job, 'queued', 1)
+  local lane = job.lanes[host]
+  if not lane then
+    lane = {}
+    job.lanes[host] = lane
+  end
+  lane[#lane + 1] = url
+  set_page(job, url, extra and packed .. ' ' .. extra or packed)
+end
+
+-- The links ARGV[first .. last] of a page recorded as `number`. A page that is known already was
+-- perhaps found nearer to the start now: while it waits its lower depth wins.
+local function add_links(job, place, number, first, last)
+  local depth = place.page.depth + 1
+  local new = page_pack('q', whole(depth), number, '0')
   for i = first, last do
     local url, extra = ARGV[i], nil
-    local space = string.find(url, ' ', 1, true)
-    if space then url, extra = string.sub(url, 1, space - 1), string.sub(url, space + 1) end
-    if not seen[url] then
-      seen[url] = true
-      urls[#urls + 1] = url
-      extras[#urls] = extra
-    end
-  end
-  for i, known in ipairs(call('HMGET', pages_key(id), unpack(urls))) do
-    if not known then
-      local value = new_link(job, urls[i], extras[i], packed)
-      if value then
-        written[#written + 1] = urls[i]
-        written[#written + 1] = value
+    local space = find(url, ' ', 1, true)
+    if space then url, extra = sub(url, 1, space - 1), sub(url, space + 1) end
+    local packed = job.fresh[url] or job.stored[url]
+    if not packed then
+      add_link(job, place, url, extra, new)
+    elseif string.byte(packed) == QUEUED then
+      local known = known_page(job, url)
+      if tonumber(known.depth) > depth then
+        set_page(job, url, page_pack('q', whole(depth), known.parent, known.attempts, known.note))
       end
-    elseif string.byte(known) == QUEUED then
-      lower_depth(id, urls[i], known, depth)
     end
   end
-  if #written > 0 then call('HSET', pages_key(id), unpack(written)) end
 end
 
-local SAMPLES_KEPT = 200
-
-local function add_filtered(job, reason, times, sample)
-  add(job.filtered, reason, tonumber(times))
-  if sample ~= '' and #job.samples < SAMPLES_KEPT then
-    table.insert(job.samples, reason .. ' ' .. sample)
+local function add_filtered(job, first, last)
+  for i = first, last do
+    local reason = reasons[ARGV[i]]
+    if not reason then
+      local name, times, sample = string.match(ARGV[i], '^(.-) (%d+) ?(.*)$')
+      reason = {name = name, times = tonumber(times), sample = sample}
+      reasons[ARGV[i]] = reason
+    end
+    leave_out(job, reason.name, reason.times)
+    if reason.sample ~= '' and #job.samples < SAMPLES_KEPT then
+      table.insert(job.samples, reason.name .. ' ' .. reason.sample)
+    end
   end
 end
 
-local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
-
--- A redirect ended at `url`: whose page is it? Returns 'own', 'other' (that page is now recorded
+-- A redirect ended at page.url: whose page is it? Returns 'own', 'other' (that page is now recorded
 -- with this content) or 'duplicate'.
-local function redirect_target(id, job, url, page, requested)
-  local target = page_get(id, url)
+local function redirect_target(job, page)
+  local target = known_page(job, page.url)
   if not target then
-    page_set(id, url, 'a', page, requested)
+    set_state(job, page.url, 'a', page.place.page, page.lease_url)
     return 'own'
   end
-  if FIELD_OF[target.state] then
-    add(job.counts, FIELD_OF[target.state], -1)
-    if target.state == 'o' then add(job.counts, 'known', 1) end
-    return 'other', target
-  end
-  return 'duplicate', target
+  local field = FIELD_OF[target.state]
+  if not field then return 'duplicate' end
+  job_add(job, field, -1)
+  if target.state == 'o' then job_add(job, 'known', 1) end
+  return 'other', target
 end
 
-local function record_page(id, job, lease, page, url, payload)
+-- Store the record; 'ok' and its number, or 'duplicate'.
+local function record_page(job, page)
   local owner, target = 'own', nil
-  if url ~= lease.url then
-    owner, target = redirect_target(id, job, url, page, lease.url)
+  if page.url ~= page.lease_url then owner, target = redirect_target(job, page) end
+  if owner ~= 'own' then
+    set_state(job, page.lease_url, 's', page.place.page, 'duplicate ' .. page.url)
+    job_add(job, 'skipped', 1)
+    if owner == 'duplicate' then return 'duplicate' end
   end
-  if owner == 'duplicate' then
-    page_set(id, lease.url, 's', page, 'duplicate ' .. url)
-    add(job.counts, 'skipped', 1)
-    return 'duplicate'
-  end
-  table.insert(job.records, payload)
-  table.insert(job.recorded, url)
-  local number = job.next_record + #job.records - 1
-  job.bytes = job.bytes + #payload
-  add(job.counts, 'bytes', #payload)
-  add(job.counts, 'done', 1)
+  -- What is recorded is counted by `done`; both change together, here alone.
+  local number = whole(job.done)
+  job.records[#job.records + 1] = page.payload
+  job.recorded[#job.recorded + 1] = page.url
+  job_add(job, 'bytes', #page.payload)
+  job_add(job, 'done', 1)
   if owner == 'own' then
-    page_set(id, lease.url, 'd', page, number)
+    set_page(job, page.lease_url, page.place.done .. number)
   else
-    page_set(id, url, 'd', target, number)
-    page_set(id, lease.url, 's', page, 'duplicate ' .. url)
-    add(job.counts, 'skipped', 1)
+    set_state(job, page.url, 'd', target, number)
   end
   return 'ok', number
 end
 
-local function end_page(id, job, lease, page, outcome, url, code, payload, delay)
-  if outcome == 'retry' then
-    page_set(id, lease.url, 'w', page, page.note)
-    add(job.counts, 'delayed', 1)
-    call('ZADD', P .. 'delayed', NOW + delay, 'p ' .. id .. ' ' .. lease.url)
-  elseif outcome == 'failed' then
-    page_set(id, lease.url, 'f', page, page.note ~= '' and code .. ' ' .. page.note or code)
-    add(job.counts, 'failed', 1)
+-- The start page is through: where it ended is the job's site.
+local function start_recorded(job, url)
+  job_put(job, 'start_recorded', '1')
+  job_put(job, 'site', url)
+  if job.error then job_put(job, 'error', nil) end
+end
+
+-- A page that was not recorded.
+local function end_page(job, page)
+  local old, code, url = page.place.page, page.code, page.lease_url
+  if page.outcome == 'retry' then
+    set_state(job, url, 'w', old, old.note)
+    job_add(job, 'delayed', 1)
+    call('ZADD', P .. 'delayed', NOW + page.delay, 'p ' .. job.id .. ' ' .. url)
+  elseif page.outcome == 'failed' then
+    set_state(job, url, 'f', old, old.note ~= '' and code .. ' ' .. old.note or code)
+    job_add(job, 'failed', 1)
   else
-    page_set(id, lease.url, 's', page, code .. (url ~= lease.url and ' ' .. url or ''))
-    add(job.counts, 'skipped', 1)
+    set_state(job, url, 's', old, code .. (page.url ~= url and ' ' .. page.url or ''))
+    job_add(job, 'skipped', 1)
   end
-  if outcome == 'failed' or outcome == 'skipped' and page.parent == '-1' then
-    call('RPUSH', job_key(id) .. ':errors', payload)
+  if page.outcome == 'failed' or page.outcome == 'skipped' and old.parent == '-1' then
+    job.errors[#job.errors + 1] = page.payload
   end
-  if page.parent == '-1' and outcome ~= 'retry' then
-    call('HSET', job_key(id), 'error', code)
+  if old.parent == '-1' and page.outcome ~= 'retry' then job_put(job, 'error', code) end
+end
+
+local function pause_host(host, ms)
+  local until_now = number_of(call('HGET', host_key(host), 'paused_until'))
+  call('HSET', host_key(host), 'paused_until', math.max(until_now, NOW + ms))
+end
+
+local function emit_committed(job, page)
+  local code = page.code and page.code ~= '' and '","code":' .. cjson.encode(page.code) or '"'
+  emit_text('pageCommitted', job.id, job.customer, '{"url":' .. cjson.encode(page.url) ..
+    ',"status":"' .. page.outcome .. code .. ',"workerId":' .. worker_text .. '}')
+end
+
+-- It was handled, and the worker lives.
+local function clear_suspect(job, page)
+  local recorded = page.outcome == 'done' and page.url or page.lease_url
+  if call('HDEL', suspects_key(job.id), page.lease_url, recorded) > 0 then
+    job_put(job, 'suspects', call('HLEN', suspects_key(job.id)))
   end
 end
 
--- A canonical URL and a code need no escaping; anything else is left to cjson.
-local function emit_committed(id, job, url, outcome, code)
-  if string.find(url, '["\\%c\128-\255]') or string.find(code, '[^%w_]') then
-    emit('pageCommitted', id, job.customer, {url = url, status = outcome, code = code,
-      workerId = worker_name(worker)})
-    return
-  end
-  emit_text('pageCommitted', id, job.customer, '{"url":"' .. url .. '","status":"' .. outcome ..
-    (code ~= '' and '","code":"' .. code or '') .. '","workerId":"' .. worker_text .. '"}')
-end
-
-local function commit_one(a)
-  local token, outcome, url, code = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local payload, n = ARGV[a + 4], tonumber(ARGV[a + 8])
-  local reasons_at = a + 9 + n
-  local after = reasons_at + 1 + 3 * tonumber(ARGV[reasons_at])
-  local packed = not ended[token] and call('HGET', leases_key(worker), token)
-  if not packed then return 'lost', after end
-  ended[token] = true
-  ended[#ended + 1] = token
-  local lease = lease_unpack(packed)
-  local id = lease.job
-  local job = job_of(id)
-  local page = page_get(id, lease.url)
-  local pause = ARGV[a + 6] ~= '0' and tonumber(ARGV[a + 6]) or 0
-  if pause > 0 then
-    local until_now = number_of(call('HGET', host_key(lease.host), 'paused_until'))
-    call('HSET', host_key(lease.host), 'paused_until', math.max(until_now, NOW + pause))
-  end
-  add(left_hosts, lease.host, 1)
-  job.leases = job.leases + 1
-  add(job.counts, 'leased', -1)
-  add(job.counts, 'body_bytes', tonumber(ARGV[a + 7]))
-  local status, record = 'ok', -1
-  if outcome == 'done' and job.bytes + #payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
-    outcome, code, status = 'skipped', 'job_bytes', 'full'
-    payload = cjson.encode({url = lease.url, code = code,
-      message = 'the records of this job have used up its bytes'})
-  end
-  if outcome == 'done' then
-    status, record = record_page(id, job, lease, page, url, payload)
-    if page.parent == '-1' then
-      call('HSET', job_key(id), 'start_recorded', 1, 'site', url)
-      call('HDEL', job_key(id), 'error')
+local function commit_one(page)
+  if not page.place then return 'lost' end
+  local job, place = page.job, page.place
+  if page.pause and page.pause > 0 then pause_host(place.host, page.pause) end
+  left_hosts[place.host] = (left_hosts[place.host] or 0) + 1
+  job.ended = job.ended + 1
+  job_add(job, 'leased', -1)
+  job_add(job, 'body_bytes', page.body_bytes)
+  local status, number = 'ok', nil
+  if page.outcome == 'done' then
+    if job.bytes + #page.payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
+      page.outcome, page.code, status = 'skipped', 'job_bytes', 'full'
+      page.payload = cjson.encode({url = page.lease_url, code = page.code,
+        message = 'the records of this job have used up its bytes'})
+      job.is_full = true
+    else
+      status, number = record_page(job, page)
+      if place.page.parent == '-1' then start_recorded(job, page.url) end
+      if number then add_links(job, place, number, page.first, page.links) end
     end
-    if record then
-      local depth = page.depth + 1
-      local packed_link = page_pack('q', whole(depth), whole(record), '0')
-      for i = a + 9, a + 8 + n, 500 do
-        add_links(id, job, depth, packed_link, i, math.min(i + 499, a + 8 + n))
-      end
-    end
-  else
-    end_page(id, job, lease, page, outcome, url, code, payload, tonumber(ARGV[a + 5]))
   end
-  for i = reasons_at + 1, after - 1, 3 do add_filtered(job, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
-  if status == 'duplicate' then outcome, code = 'skipped', 'duplicate' end
-  if outcome ~= 'retry' then emit_committed(id, job, url, outcome, code) end
-  if status == 'full' then job.is_full = true end
-  -- It was handled, and the worker lives.
-  if job.suspects > 0 and outcome ~= 'retry' then
-    local recorded = outcome == 'done' and url or lease.url
-    if call('HDEL', suspects_key(id), lease.url, recorded) > 0 then suspects_count(id) end
+  if page.outcome ~= 'done' then end_page(job, page) end
+  add_filtered(job, page.links + 1, page.last)
+  if status == 'duplicate' then page.outcome, page.code = 'skipped', 'duplicate' end
+  if page.outcome ~= 'retry' then
+    emit_committed(job, page)
+    if job.suspects > 0 then clear_suspect(job, page) end
   end
-  return status, after
+  return status
 end
 
-local function progress(id, job)
-  local f = fields(job_key(id), 'progress_at', 'started_at', 'done', 'known', 'max_pages', 'failed', 'skipped')
-  if NOW - number_of(f[1]) < 1000 then return end
-  local done = number_of(f[3])
-  local seconds = math.max(0.001, (NOW - number_of(f[2] or NOW)) / 1000)
-  local rate = done / seconds
-  local goal = math.min(number_of(f[4]) - number_of(f[6]) - number_of(f[7]), number_of(f[5]))
-  call('HSET', job_key(id), 'progress_at', NOW)
-  emit('jobProgress', id, job.customer, {workerId = worker_name(worker), pagesScraped = done, totalPages = number_of(f[4]),
-    rate = math.floor(rate * 100) / 100,
-    eta = rate > 0 and math.floor(math.max(0, goal - done) / rate * 1000) or nil})
+local function progress(job)
+  if NOW - job.progress_at < 1000 then return end
+  local seconds = math.max(0.001, (NOW - number_of(job.started_at or NOW)) / 1000)
+  local rate = job.done / seconds
+  local goal = math.min(job.known - job.failed - job.skipped, job.max_pages)
+  job_put(job, 'progress_at', NOW)
+  emit('jobProgress', job.id, job.customer, {workerId = worker_name(worker),
+    pagesScraped = job.done, totalPages = job.known, rate = math.floor(rate * 100) / 100,
+    eta = rate > 0 and math.floor(math.max(0, goal - job.done) / rate * 1000) or nil})
 end
 
--- Append in steps: a script's call takes a bounded number of arguments.
+-- Append in steps; returns the list's length.
 local function append(command, key, values)
-  for i = 1, #values, 1000 do call(command, key, unpack(values, i, math.min(i + 999, #values))) end
+  local length
+  for i = 1, #values, STEP do
+    length = call(command, key, unpack(values, i, math.min(i + STEP - 1, #values)))
+  end
+  return length
 end
 
--- Write what the batch changed of a job.
-local function write_job(id, job)
-  append('RPUSH', job_key(id) .. ':records', job.records)
-  append('RPUSH', job_key(id) .. ':recorded', job.recorded)
-  for name, by in pairs(job.counts) do if by ~= 0 then count(id, name, by) end end
+-- Write the states of pages and what is queued anew.
+local function write_pages(job)
+  local values, n = {}, 0
+  for i, url in ipairs(job.urls) do
+    values[n + 1], values[n + 2] = url, job.fresh[url]
+    n = n + 2
+    if n == STEP or i == #job.urls then
+      call('HSET', pages_key(job.id), unpack(values, 1, n))
+      n = 0
+    end
+  end
+  local may_open = may_lease(job.state) and not job.starved
+  local added = 0
+  for host, urls in pairs(job.lanes) do
+    added = added + #urls
+    if append('RPUSH', lane_key(job.id, host), urls) == #urls then
+      call('SADD', hosts_key(job.id), host)
+      if may_open then lane_open(job.id, job, host) end
+    end
+  end
+  if added > 0 and may_lease(job.state) then wake_workers(job.pool, added) end
+end
+
+-- Write what the batch changed of a job, and finish it if it is done.
+local function write_job(job)
+  local key = job_key(job.id)
+  append('RPUSH', key .. ':records', job.records)
+  append('RPUSH', key .. ':recorded', job.recorded)
+  append('RPUSH', key .. ':errors', job.errors)
   for reason, times in pairs(job.filtered) do
-    call('HINCRBY', job_key(id) .. ':filtered', reason, times)
+    call('HINCRBY', key .. ':filtered', reason, whole(times))
   end
   if #job.samples > 0 then
-    append('LPUSH', job_key(id) .. ':filtered_sample', job.samples)
-    call('LTRIM', job_key(id) .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
+    append('LPUSH', key .. ':filtered_sample', job.samples)
+    call('LTRIM', key .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
   end
-  call('HSET', job_key(id), 'memory', ARGV[2])
-  holder_leave(id, worker, job.leases)
-  for host, urls in pairs(job.lanes) do
-    local was_empty = call('EXISTS', lane_key(id, host)) == 0
-    append('RPUSH', lane_key(id, host), urls)
-    if was_empty then
-      call('SADD', hosts_key(id), host)
-      if may_lease(job.state) and not job.starved then lane_open(id, job, host) end
-    end
+  job_put(job, 'memory', ARGV[2])
+  holder_leave(job, worker, job.ended)
+  write_pages(job)
+  if job.is_full then
+    job_finish(job, job.start_recorded and 'completed' or 'failed', 'max_bytes', worker,
+      not job.start_recorded and 'job_bytes' or nil)
+  elseif not finish_if_done(job, worker) then
+    if FINAL[job.state] == nil then progress(job) end
+    job_save(job)
+    job_unstarve(job)
   end
-  if job.counts.queued and may_lease(job.state) then wake_workers(job.pool, job.counts.queued) end
 end
 
+local pages, tokens = read_pages()
+local ended = read_leases(pages, tokens)
+read_known(pages)
 local replies = {}
-local a = 3
-while a <= #ARGV do
-  replies[#replies + 1], a = commit_one(a)
+for i, page in ipairs(pages) do replies[i] = commit_one(page) end
+for first = 1, #ended, STEP do
+  call('HDEL', leases_key(worker), unpack(ended, first, math.min(first + STEP - 1, #ended)))
 end
-if #ended > 0 then call('HDEL', leases_key(worker), unpack(ended)) end
-for host, pages in pairs(left_hosts) do host_leave(host, pages) end
-for _, id in ipairs(order) do
-  local job = touched[id]
-  write_job(id, job)
-  if job.is_full then
-    local is_started = call('HEXISTS', job_key(id), 'start_recorded') == 1
-    job_finish(id, is_started and 'completed' or 'failed', 'max_bytes', worker,
-      not is_started and 'job_bytes' or nil)
-  elseif not finish_if_done(id, worker) then
-    if job.starved then job_unstarve(id, job) end
-    if FINAL[job.state] == nil then progress(id, job) end
-  end
+for host, count_of in pairs(left_hosts) do host_leave(host, count_of) end
+is_tidied_later = true
+for _, job in ipairs(order) do write_job(job) end
+if #ended > 0 then
+  call('HINCRBY', P .. 'totals', 'pages_committed', whole(#ended))
+  remove_expired(8 + #order)
 end
-if #ended > 0 then call('HINCRBY', P .. 'totals', 'pages_committed', #ended) end
 return replies

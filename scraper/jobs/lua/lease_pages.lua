@@ -5,7 +5,7 @@
 -- ARGV    1 worker instance, 2 request id, 3 pages wanted, 4 free job slots, 5 jobs that may be
 --         fetched ahead, 6 jobs beyond the slots for another customer's turn, 7 lease ms,
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
--- Reply   {now ms, next due ms (0 = nothing known), pages, jobs, gone}
+-- Reply   {now ms, next due ms (0 = nothing known, or all wants filled), pages, jobs, gone}
 --         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra,
 --                suspect (1: to be handled alone)}
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
@@ -18,38 +18,77 @@ local pools = cjson.decode(ARGV[9])
 local LOOKS, HOUSEKEEPING = 64, 64
 local QUANTUM = 4   -- pages a turn, while others wait for theirs
 
+local QUEUED = string.byte('q')
+
 local held, held_before, taken = {}, {}, {}
-local tokens, fresh = {}, {}
+local jobs, states = {}, {}   -- what was read, by job and by packed state of a page
+local tokens, fresh, leases = {}, {}, {}
+local next_token
+local salt = '-' .. string.sub(request, 1, 8)
 local has_more = false   -- the looks were used up before the wants: ask again at once
 
+-- When the first entry of a clock is due; nil when there is none.
+local function due_of(clock_key)
+  return tonumber(call('ZRANGE', P .. clock_key, '0', '0', 'WITHSCORES')[2])
+end
+
+local function is_due(clock_key)
+  local due = due_of(clock_key)
+  return due and due <= NOW
+end
+
 local function housekeeping()
-  reclaim_expired(1)
-  promote_delayed(HOUSEKEEPING)
-  expire_jobs(8)
-  wake_due_hosts(HOUSEKEEPING)
-  remove_expired(8)
+  if is_due('workers') then reclaim_expired(1) end
+  if is_due('delayed') then promote_delayed(HOUSEKEEPING) end
+  if is_due('deadlines') then expire_jobs(8) end
+  if is_due('hosts_due') then wake_due_hosts(HOUSEKEEPING) end
+  if is_due('expiries') then remove_expired(8) end
 end
 
-local function activate(id, customer, f)
-  job_move(id, 'waiting', 'active')
-  call('HSETNX', job_key(id), 'started_at', NOW)
-  call('HINCRBY', job_key(id), 'attempt', 1)
-  call('ZADD', P .. 'deadlines', NOW + number_of(f.max_duration_ms), id)
-  emit('workerActive', id, customer, {workerId = worker_name(worker)})
+-- A job that is looked at: read once a call, written at its end.
+local function job_of(id)
+  local job = jobs[id]
+  if not job then
+    job = job_load(id, LEASE_FIELDS)
+    jobs[id] = job
+  end
+  return job
 end
 
--- Up to `n` pages of the lane that are still queued, from its front: URLs and pages.
+local function activate(job)
+  call('ZREM', P .. 'jobs:waiting', job.id)
+  call('ZADD', P .. 'jobs:active', NOW_TEXT, job.id)
+  call('ZADD', P .. 'deadlines', NOW + job.max_duration_ms, job.id)
+  job_put(job, 'state', 'active')
+  if not job.started_at then job_put(job, 'started_at', NOW_TEXT) end
+  job_add(job, 'attempt', 1)
+  emit('workerActive', job.id, job.customer, {workerId = worker_name(worker)})
+end
+
+-- A page's packed state, read: what its lease and its state as leased are made of.
+local function read_state(packed)
+  local known = states[packed]
+  if not known then
+    known = page_unpack(packed)
+    known.attempts = whole(known.attempts + 1)
+    known.text = known.depth .. ' ' .. known.parent .. ' ' .. known.attempts ..
+      (known.note ~= '' and ' ' .. known.note or '')
+    known.leased = 'l ' .. known.text
+    states[packed] = known
+  end
+  return known
+end
+
+-- Up to `n` pages of the lane that are still queued, from its front: URLs and their states.
 local function pop_pages(id, host, n)
   local urls, pages = {}, {}
   for _ = 1, 8 do
-    local popped = call('LPOP', lane_key(id, host), n - #urls)
+    local popped = call('LPOP', lane_key(id, host), whole(n - #urls))
     if not popped then break end
-    local packed = call('HMGET', pages_key(id), unpack(popped))
-    for i, url in ipairs(popped) do
-      local page = page_unpack(packed[i])
-      if page and page.state == 'q' then
-        urls[#urls + 1] = url
-        pages[#pages + 1] = page
+    for i, packed in ipairs(call('HMGET', pages_key(id), unpack(popped))) do
+      if packed and string.byte(packed) == QUEUED then
+        urls[#urls + 1] = popped[i]
+        pages[#pages + 1] = read_state(packed)
       end
     end
     if #urls >= n then break end
@@ -57,59 +96,60 @@ local function pop_pages(id, host, n)
   return urls, pages
 end
 
-local function grant(id, job, host, urls, pages, start_at, f)
-  local n = #urls
-  if f.state == 'waiting' then activate(id, job.customer, f) end
-  local last = call('HINCRBY', META, 'tokens', n)
-  local leases, packed = {}, {}
-  local suspects = f.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  -- Numbers may be given again after a failover that lost writes; request ids are not.
-  local salt = '-' .. string.sub(request, 1, 8)
-  local place = id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
+-- The next token. Numbers may be given again after a failover that lost writes; request ids are
+-- not.
+local function new_token()
+  if not next_token then
+    next_token = call('HINCRBY', META, 'tokens', whole(want)) - want
+  end
+  next_token = next_token + 1
+  return string.format('%.0f', next_token) .. salt
+end
+
+local function grant(job, host, urls, pages, start_at)
+  local n, id = #urls, job.id
+  if job.state == 'waiting' then activate(job) end
+  local packed = {}
+  local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
+  local place = ' ' .. id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
   for i, url in ipairs(urls) do
-    local page, token = pages[i], string.format('%.0f', last - n + i) .. salt
-    page.attempts = whole(page.attempts + 1)
-    packed[2 * i - 1], packed[2 * i] =
-      url, page_pack('l', page.depth, page.parent, page.attempts, page.note)
-    leases[2 * i - 1], leases[2 * i] = token, place .. url
+    local page, token = pages[i], new_token()
+    packed[2 * i - 1], packed[2 * i] = url, page.leased
+    leases[#leases + 1] = token
+    leases[#leases + 1] = url .. place .. page.text
     tokens[#tokens + 1] = token
-    fresh[token] = {lease = {job = id, host = host, start_at = start_at, url = url}, page = page,
+    fresh[token] = {job = id, host = host, start_at = start_at, url = url, page = page,
                     suspect = suspects[i] and 1 or 0}
   end
   call('HSET', pages_key(id), unpack(packed))
-  call('HSET', leases_key(worker), unpack(leases))
-  count(id, 'queued', -n)
-  count(id, 'leased', n)
-  count(id, 'fetches', n)
-  host_enter(host, n, start_at, f.host_delay_ms)
+  job_add(job, 'queued', -n)
+  job_add(job, 'leased', n)
+  job_add(job, 'fetches', n)
+  host_enter(host, n, start_at, job.host_delay_ms)
   turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
   if call('EXISTS', lane_key(id, host)) == 0 then lane_end(id, job, host) end
-  if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, n) == n then job_rerank(id, job) end
+  if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, whole(n)) == n then
+    job_rerank(id, job)
+  end
   taken[id] = (taken[id] or 0) + n
 end
 
 -- Try to lease up to `most` pages of a lane. One that can give none leaves the turnstile.
 local function try_lane(lane, most)
   local id, host = string.match(lane, '^(%S+) (%S+)$')
-  local v = fields(job_key(id), 'state', 'max_pages', 'done', 'leased', 'fetches', 'host_limit',
-    'host_delay_ms', 'max_duration_ms', 'pool', 'priority', 'customer', 'seq', 'suspects')
-  local job = {pool = v[9], priority = tonumber(v[10]), customer = v[11], seq = v[12]}
-  local f = {state = v[1], host_delay_ms = number_of(v[7]), max_duration_ms = v[8],
-             suspects = number_of(v[13])}
-  if not may_lease(f.state) then return lane_remove(id, job, host) end
-  local max_pages = number_of(v[2])
-  local budget = math.min(max_pages - number_of(v[3]) - number_of(v[4]),
-    fetch_bound(max_pages) - number_of(v[5]))
+  local job = job_of(id)
+  if not may_lease(job.state) then return lane_remove(id, job, host) end
+  local budget = budget_of(job)
   if budget <= 0 then
-    call('HSET', job_key(id), 'starved', 1)
+    job_put(job, 'starved', '1')
     return lane_remove(id, job, host)
   end
-  local places, at = host_gate(host, number_of(v[6]), f.host_delay_ms)
+  local places, at = host_gate(host, job.host_limit, job.host_delay_ms)
   if places <= 0 then return lane_park(id, job, host, nil) end
   if at > NOW + horizon then return lane_park(id, job, host, at) end
   local urls, pages = pop_pages(id, host, math.min(most, budget, places))
   if #urls > 0 then
-    grant(id, job, host, urls, pages, math.max(at, NOW), f)
+    grant(job, host, urls, pages, math.max(at, NOW))
   elseif call('EXISTS', lane_key(id, host)) == 0 then
     lane_end(id, job, host)
   end
@@ -150,8 +190,9 @@ end
 local function head_of_held()
   local best
   for id in pairs(held) do
-    local job = load_place(id)
-    if job.pool then
+    local job = job_of(id)
+    -- Without a page to give there is no use in looking for its lanes.
+    if job.queued > 0 and budget_of(job) > 0 then
       local lanes = P .. 'ready:' .. job.pool .. '|' .. job.priority .. '|' .. job.customer
       local turn = number_of(call('HGET', P .. 'turns', job.priority .. ':' .. job.customer))
       local got = taken[id] or 0
@@ -239,20 +280,19 @@ local function describe(token)
   if not known then
     local packed = call('HGET', leases_key(worker), token)
     if not packed then return nil end
-    local lease = lease_unpack(packed)
-    known = {lease = lease, page = page_get(lease.job, lease.url),
-             suspect = call('HEXISTS', suspects_key(lease.job), lease.url)}
+    known = lease_unpack(packed)
+    known.suspect = call('HEXISTS', suspects_key(known.job), known.url)
   end
-  local lease, page = known.lease, known.page
-  local found_on = found_on_of(lease.job, page.parent)
-  local contended = contention[lease.host] or call('EXISTS', P .. 'parked:' .. lease.host)
-  contention[lease.host] = contended
-  return {token, lease.job, lease.url, page.depth, page.attempts, found_on, lease.start_at,
+  local page = known.page
+  local found_on = found_on_of(known.job, page.parent)
+  local contended = contention[known.host] or call('EXISTS', P .. 'parked:' .. known.host)
+  contention[known.host] = contended
+  return {token, known.job, known.url, page.depth, page.attempts, found_on, known.start_at,
           contended, page.note, known.suspect}
 end
 
 local function replies_for(granted)
-  local pages, jobs, known = {}, {}, {}
+  local pages, new_jobs, known = {}, {}, {}
   for _, token in ipairs(granted) do
     local page = describe(token)
     if page then
@@ -261,46 +301,57 @@ local function replies_for(granted)
       if not held_before[id] and not known[id] then
         known[id] = true
         local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer', 'seq')
-        jobs[#jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4], f[5]}
+        new_jobs[#new_jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4], f[5]}
       end
     end
   end
-  return pages, jobs
+  return pages, new_jobs
 end
 
+-- When to ask again; of no use to a worker that got all that it wanted.
 local function next_due()
   if has_more then return NOW end
-  local due = 0
-  for _, key in ipairs({'delayed', 'hosts_due', 'workers', 'deadlines'}) do
-    local first = call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
-    if first[2] and (due == 0 or tonumber(first[2]) < due) then due = tonumber(first[2]) end
+  if #tokens >= want then return 0 end
+  local first = 0
+  for _, clock_key in ipairs({'delayed', 'hosts_due', 'workers', 'deadlines'}) do
+    local due = due_of(clock_key)
+    if due and (first == 0 or due < first) then first = due end
   end
-  return math.floor(due)
+  return math.floor(first)
 end
 
-local gone = {}
-for i = 10, #ARGV do
-  local state = call('HGET', job_key(ARGV[i]), 'state')
-  if state and may_lease(state) then
-    held[ARGV[i]] = true
-    held_before[ARGV[i]] = true
-  elseif state ~= 'paused' then
-    gone[#gone + 1] = ARGV[i]
+local function write()
+  for first = 1, #leases, 1000 do
+    call('HSET', leases_key(worker), unpack(leases, first, math.min(first + 999, #leases)))
   end
+  for _, job in pairs(jobs) do job_save(job) end
 end
+
 call('ZADD', P .. 'workers', NOW + tonumber(ARGV[7]), worker)
 call('DEL', P .. 'wake:' .. worker)
 local last = fields(worker_key(worker), 'request', 'granted')
-if last[1] == request then
-  for token in string.gmatch(last[2] or '', '%S+') do tokens[#tokens + 1] = token end
-else
-  housekeeping()
+local is_new = last[1] ~= request
+if is_new then housekeeping() end
+local gone = {}
+for i = 10, #ARGV do
+  local job = job_of(ARGV[i])
+  if job and may_lease(job.state) then
+    held[job.id] = true
+    held_before[job.id] = true
+  elseif not job or job.state ~= 'paused' then
+    gone[#gone + 1] = ARGV[i]
+  end
+end
+if is_new then
   if call('HGET', META, 'paused') ~= '1' then lease() end
+  write()
   call('HSET', worker_key(worker), 'request', request, 'granted', table.concat(tokens, ' '),
-    'pools', ARGV[9], 'seen_at', NOW)
+    'pools', ARGV[9], 'seen_at', NOW_TEXT)
+else
+  for token in string.gmatch(last[2] or '', '%S+') do tokens[#tokens + 1] = token end
 end
 for _, pool in ipairs(pools) do
   call(#tokens == 0 and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
 end
-local pages, jobs = replies_for(tokens)
-return {NOW, next_due(), pages, jobs, gone}
+local pages_told, jobs_told = replies_for(tokens)
+return {NOW, next_due(), pages_told, jobs_told, gone}

@@ -9,7 +9,7 @@ for i = 2, #ARGV do
   if packed then
     local lease = lease_unpack(packed)
     page_release(ARGV[1], ARGV[i], lease)
-    finish_if_done(lease.job, ARGV[1])
+    finish_if_done(job_load(lease.job), ARGV[1])
     released = released + 1
   end
 end

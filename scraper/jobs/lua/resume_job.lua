@@ -17,5 +17,5 @@ if f[2] == 'delayed' then
 end
 if f[2] == 'active' then call('ZADD', P .. 'deadlines', NOW + number_of(f[3]), id) end
 job_lanes_ready(id, job)
-finish_if_done(id)
+finish_if_done(job_load(id))
 return call('HGET', job_key(id), 'state')

@@ -3,6 +3,8 @@
 -- `begin` sets what belongs to one call; the functions below are made once, when the library is
 -- loaded: making them anew took longer than most calls.
 local KEYS, ARGV, P, META, NOW, NOW_TEXT, clock, call, settings_cache
+-- True in a script that removes expired jobs itself, at its end, for all that it finished.
+local is_tidied_later
 
 local function begin(keys, args)
   KEYS, ARGV = keys, args
@@ -13,6 +15,7 @@ local function begin(keys, args)
   NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
   NOW_TEXT = string.format('%.0f', NOW)
   settings_cache = nil
+  is_tidied_later = false
 end
 
 -- Small whole numbers as text, kept: Lua formats a number anew each time it is passed on.

@@ -38,12 +38,10 @@ local function remove_expired(bound)
 end
 
 -- What a result says, for the events; records and errors are read on demand.
-local function summary(id, reason)
-  local f = fields(job_key(id), 'done', 'failed', 'skipped', 'left', 'started_at', 'known')
-  local left = number_of(f[4])
-  return {pagesScraped = number_of(f[1]), failed = number_of(f[2]), skipped = number_of(f[3]),
-          totalPages = number_of(f[6]), pagesLeft = left, finishReason = reason,
-          duration = f[5] and NOW - tonumber(f[5]) or 0}
+local function summary(job, reason)
+  return {pagesScraped = job.done, failed = job.failed, skipped = job.skipped,
+          totalPages = job.known, pagesLeft = job.left, finishReason = reason,
+          duration = job.started_at and NOW - tonumber(job.started_at) or 0}
 end
 
 -- Void every lease of a job, whoever holds it.
@@ -64,39 +62,47 @@ end
 
 local EVENT_OF = {completed = 'workerCompleted', failed = 'workerFailed', cancelled = 'jobCancelled'}
 
--- The one way a job ends. Open pages are given up and counted as `left`.
-local function job_finish(id, state, reason, worker, error)
-  local f = fields(job_key(id), 'state', 'queued', 'delayed', 'leased', 'customer', 'priority',
-    'result_ttl_ms', 'pool')
-  local job = load_place(id)
-  revoke_leases(id)
-  job_lanes_remove(id, job)
-  for _, host in ipairs(call('SMEMBERS', hosts_key(id))) do call('UNLINK', lane_key(id, host)) end
-  call('DEL', hosts_key(id))
-  local left = number_of(f[2]) + number_of(f[3]) + number_of(f[4])
-  call('HSET', job_key(id), 'queued', 0, 'delayed', 0, 'leased', 0, 'finished_at', NOW, 'finish_reason', reason)
-  if left > 0 then
-    count(id, 'known', -left)
-    count(id, 'left', left)
+-- The one way a job ends. Open pages are given up and counted as `left`. Saves the job.
+local function job_finish(job, state, reason, worker, error)
+  local id, before = job.id, job.state
+  if job.leased > 0 then revoke_leases(id) end
+  local hosts = call('SMEMBERS', hosts_key(id))
+  for _, host in ipairs(hosts) do
+    lane_remove(id, job, host)
+    call('UNLINK', lane_key(id, host))
   end
-  if error then call('HSET', job_key(id), 'error', error) end
-  job_move(id, f[1], state)
+  if #hosts > 0 then call('DEL', hosts_key(id)) end
+  local left = job.queued + job.delayed + job.leased
+  job_put(job, 'queued', 0)
+  job_put(job, 'delayed', 0)
+  job_put(job, 'leased', 0)
+  if left > 0 then
+    job_add(job, 'known', -left)
+    job_add(job, 'left', left)
+  end
+  if error then job_put(job, 'error', error) end
+  job_put(job, 'state', state)
+  job_put(job, 'finished_at', NOW)
+  job_put(job, 'finish_reason', reason)
+  job_save(job)
+  call('ZREM', P .. 'jobs:' .. before, id)
+  call('ZADD', P .. 'jobs:' .. state, NOW_TEXT, id)
   call('ZREM', P .. 'deadlines', id)
-  call('ZREM', P .. 'delayed', 'j ' .. id)
-  call('ZADD', P .. 'finished', NOW, id)
-  call('ZADD', P .. 'expiries', NOW + number_of(f[7]), id)
-  local field = f[6] .. ':' .. f[5]
-  if call('HINCRBY', P .. 'open_jobs', field, -1) <= 0 then
+  if before == 'delayed' then call('ZREM', P .. 'delayed', 'j ' .. id) end
+  call('ZADD', P .. 'finished', NOW_TEXT, id)
+  call('ZADD', P .. 'expiries', NOW + job.result_ttl_ms, id)
+  local field = job.priority .. ':' .. job.customer
+  if call('HINCRBY', P .. 'open_jobs', field, '-1') <= 0 then
     call('HDEL', P .. 'open_jobs', field)
     call('HDEL', P .. 'turns', field)
   end
-  if string.sub(f[8], 1, 1) == '@' then call('DEL', P .. 'idle:' .. f[8]) end
-  call('HINCRBY', P .. 'totals', 'jobs_' .. state, 1)
-  local detail = {result = summary(id, reason), status = state}
+  if string.sub(job.pool, 1, 1) == '@' then call('DEL', P .. 'idle:' .. job.pool) end
+  call('HINCRBY', P .. 'totals', 'jobs_' .. state, '1')
+  local detail = {result = summary(job, reason), status = state}
   if worker then detail.workerId = worker_name(worker) end
   if error then detail.error = error end
-  emit(EVENT_OF[state], id, f[5], detail)
-  remove_expired(8)
+  emit(EVENT_OF[state], id, job.customer, detail)
+  if not is_tidied_later then remove_expired(8) end
 end
 
 -- A foreground job (pool `@<id>`) whose owner died is leased by nobody: its time runs from the
@@ -108,18 +114,19 @@ local function bound_deadline(id, pool, delay_ms)
 end
 
 -- Start the next attempt of a failed job later; its recorded pages stay. A paused job stays paused.
-local function job_retry_later(id, delay_ms, error)
-  local f = fields(job_key(id), 'state', 'customer', 'attempt', 'pool')
-  job_lanes_remove(id, load_place(id))
+local function job_retry_later(job, delay_ms, error)
+  local id = job.id
+  job_save(job)
+  job_lanes_remove(id, job)
   call('ZREM', P .. 'deadlines', id)
-  if f[1] == 'paused' then
+  if job.state == 'paused' then
     call('HSET', job_key(id), 'paused_from', 'delayed', 'delay_left_ms', delay_ms, 'time_left_ms', 0)
   else
-    bound_deadline(id, f[4], delay_ms)
-    job_move(id, f[1], 'delayed')
+    bound_deadline(id, job.pool, delay_ms)
+    job_move(id, job.state, 'delayed')
     call('ZADD', P .. 'delayed', NOW + delay_ms, 'j ' .. id)
   end
-  emit('jobRetried', id, f[2], {attempt = number_of(f[3]), delay = delay_ms, error = error})
+  emit('jobRetried', id, job.customer, {attempt = job.attempt, delay = delay_ms, error = error})
 end
 
 local function backoff_ms(kind, base, attempt, jitter)
@@ -129,35 +136,30 @@ local function backoff_ms(kind, base, attempt, jitter)
 end
 
 -- The job's start page could not be recorded: another attempt, or the end.
-local function job_fail(id, reason, worker)
-  local f = fields(job_key(id), 'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'error')
-  local attempt = number_of(f[1])
-  if attempt < number_of(f[2]) and f[5] ~= QUARANTINED then
+local function job_fail(job, reason, worker)
+  if job.attempt < job.attempts and job.error ~= QUARANTINED then
     -- Jitter without a random source in the script: the low bits of the clock.
     local jitter = 0.8 + 0.4 * ((clock[2] % 1000) / 1000)
-    job_retry_later(id, backoff_ms(f[3], number_of(f[4]), attempt, jitter), f[5] or reason)
+    local delay_ms = backoff_ms(job.backoff_type, job.backoff_ms, job.attempt, jitter)
+    job_retry_later(job, delay_ms, job.error or reason)
   else
-    job_finish(id, 'failed', reason, worker, f[5] or reason)
+    job_finish(job, 'failed', reason, worker, job.error or reason)
   end
 end
 
--- Called at the end of every transition that may have ended a job's last open page.
-local function finish_if_done(id, worker)
-  local f = fields(job_key(id), 'state', 'queued', 'delayed', 'leased', 'done', 'max_pages',
-    'fetches', 'start_recorded')
-  if f[1] ~= 'active' and f[1] ~= 'paused' then return false end
-  local leased = number_of(f[4])
-  local open = number_of(f[2]) + number_of(f[3]) + leased
-  local max_pages = number_of(f[6])
+-- Called at the end of every transition that may have ended a job's last open page; true when it
+-- has, and then the job is saved.
+local function finish_if_done(job, worker)
+  if job.state ~= 'active' and job.state ~= 'paused' then return false end
   local reason
-  if open == 0 then reason = 'finished'
-  elseif leased == 0 and number_of(f[5]) >= max_pages then reason = 'max_pages'
-  elseif leased == 0 and number_of(f[7]) >= fetch_bound(max_pages) then reason = 'attempt_limit'
+  if job.queued + job.delayed + job.leased == 0 then reason = 'finished'
+  elseif job.leased == 0 and job.done >= job.max_pages then reason = 'max_pages'
+  elseif job.leased == 0 and job.fetches >= fetch_bound(job.max_pages) then reason = 'attempt_limit'
   else return false end
-  if f[8] then
-    job_finish(id, 'completed', reason, worker)
+  if job.start_recorded then
+    job_finish(job, 'completed', reason, worker)
   else
-    job_fail(id, reason == 'finished' and 'start_page' or reason, worker)
+    job_fail(job, reason == 'finished' and 'start_page' or reason, worker)
   end
   return true
 end
@@ -245,7 +247,7 @@ end
 local function expire_jobs(bound)
   local due = call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', NOW, 'LIMIT', 0, bound)
   for _, id in ipairs(due) do
-    job_finish(id, 'failed', 'timeout', nil, 'maxDuration is over: raise it, or lower maxPages')
+    job_finish(job_load(id), 'failed', 'timeout', nil, 'maxDuration is over: raise it, or lower maxPages')
   end
   return #due
 end

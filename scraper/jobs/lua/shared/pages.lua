@@ -5,7 +5,9 @@
 -- <parent> is the number of the record whose page linked here (-1: none);
 -- <note> is the record's number (d), the code (s), the code and the extra (f), the URL meant (a),
 -- or the extra of an open page: what a custom spider attached to its request, as JSON.
--- A lease is "<job> <host> <start_at> <url>" in `leases:<worker>` under its token.
+-- A lease is "<url> <job> <host> <start at ms> <depth> <parent> <attempts>[ <extra>]" in
+-- `leases:<worker>` under its token. It has what the page's packed state has: that changes only
+-- with the end of the lease. Behind the URL, leases of one parent are alike.
 
 -- Depth, parent and attempts stay text: most pages are passed on as they were read.
 local function page_pack(state, depth, parent, attempts, note)
@@ -42,25 +44,36 @@ local function lane_push(id, job, host, url, at_front, may_open)
   end
 end
 
-local function lease_unpack(packed)
-  local id, host, start_at, url = string.match(packed, '^(%S+) (%S+) (%S+) (%S+)$')
-  return {job = id, host = host, start_at = tonumber(start_at), url = url}
+-- What leases of one parent share: the text behind the URL, read.
+local function lease_place(text)
+  local id, host, start_at, depth, parent, attempts, note =
+    string.match(text, '^(%S+) (%S+) (%d+) (%-?%d+) (%-?%d+) (%d+) ?(.*)$')
+  return {job = id, host = host, start_at = tonumber(start_at),
+          page = {state = 'l', depth = depth, parent = parent, attempts = attempts, note = note}}
 end
 
--- A worker holds `pages` leases less of a job.
-local function holder_leave(id, worker, pages)
-  local holders = P .. 'job:' .. id .. ':holders'
-  if call('HINCRBY', holders, worker, -pages) <= 0 then
+local function lease_unpack(packed)
+  local space = string.find(packed, ' ', 1, true)
+  local lease = lease_place(string.sub(packed, space + 1))
+  lease.url = string.sub(packed, 1, space - 1)
+  return lease
+end
+
+-- A worker holds `pages` leases less of a job. `job` = {id, pool, priority, customer, seq}.
+local function holder_leave(job, worker, pages)
+  local holders = P .. 'job:' .. job.id .. ':holders'
+  if call('HINCRBY', holders, worker, whole(-pages)) <= 0 then
     call('HDEL', holders, worker)
-    job_rerank(id, load_place(id))
+    job_rerank(job.id, job)
   end
 end
 
 -- End a lease: the token is void from now on, the host's place and the job's holder are free.
-local function lease_end(worker, token, lease)
+-- `job` = {id, pool, priority, customer, seq}.
+local function lease_end(worker, token, lease, job)
   call('HDEL', leases_key(worker), token)
   host_leave(lease.host, 1)
-  holder_leave(lease.job, worker, 1)
+  holder_leave(job, worker, 1)
 end
 
 -- Suspects: pages that were being handled when a worker died. `job:<id>:suspects` maps URL ->
@@ -77,29 +90,32 @@ local function fetch_bound(max_pages) return 3 * max_pages + 100 end
 
 local function may_lease(state) return state == 'waiting' or state == 'active' end
 
+-- How many pages of a job may still be leased now.
+local function budget_of(job)
+  return math.min(job.max_pages - job.done - job.leased, fetch_bound(job.max_pages) - job.fetches)
+end
+
 -- A job whose budget was used up may lease again: its lanes come back, unless it is paused.
-local function job_unstarve(id, job)
-  local f = fields(job_key(id), 'starved', 'done', 'leased', 'max_pages', 'fetches', 'state')
-  local max_pages = number_of(f[4])
-  if not f[1] or number_of(f[2]) + number_of(f[3]) >= max_pages then return end
-  if number_of(f[5]) >= fetch_bound(max_pages) then return end
-  call('HDEL', job_key(id), 'starved')
-  if may_lease(f[6]) then job_lanes_ready(id, job) end
+local function job_unstarve(job)
+  if not job.starved or budget_of(job) <= 0 then return end
+  call('HDEL', job_key(job.id), 'starved')
+  job.starved = nil
+  if may_lease(job.state) then job_lanes_ready(job.id, job) end
 end
 
 -- Give a leased page back unharmed: no attempt is charged. `at_back`: behind the job's other pages
 -- of its host, not before them.
 local function page_release(worker, token, lease, at_back)
-  lease_end(worker, token, lease)
-  local page = page_get(lease.job, lease.url)
-  local f = fields(job_key(lease.job), 'state', 'starved')
+  local page, job = lease.page, job_load(lease.job)
+  lease_end(worker, token, lease, job)
   page.attempts = whole(math.max(0, page.attempts - 1))
   page_set(lease.job, lease.url, 'q', page, page.note)
-  count(lease.job, 'leased', -1)
-  count(lease.job, 'queued', 1)
-  count(lease.job, 'fetches', -1)
-  local job = load_place(lease.job)
-  lane_push(lease.job, job, lease.host, lease.url, not at_back, may_lease(f[1]) and not f[2])
-  job_unstarve(lease.job, job)
+  job_add(job, 'leased', -1)
+  job_add(job, 'queued', 1)
+  job_add(job, 'fetches', -1)
+  job_save(job)
+  local may_open = may_lease(job.state) and not job.starved
+  lane_push(lease.job, job, lease.host, lease.url, not at_back, may_open)
+  job_unstarve(job)
   wake_workers(job.pool, 1)
 end
