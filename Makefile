@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m supervisor
 
-.PHONY: help crawl up test check bench chaos docs clean
+.PHONY: help crawl up test conformance check bench chaos docs clean
 
 help:
 	@echo "make crawl URL=https://example.com/ MAX_PAGES=50   one crawl, results in results.jsonl"
@@ -32,6 +32,10 @@ up: $(VENV)/ready
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# The scripts' tests on every kind of server: needs Debian's redis-server (7.0, with TLS).
+conformance: $(VENV)/ready-dev
+	SERVERS=all $(BIN)/python -m pytest tests/conformance -n 2 $(ARGS)
 
 # The fault runs at full size: long; `make test` has a short version of each.
 chaos: $(VENV)/ready-dev

@@ -48,7 +48,7 @@ def check(**options: Any) -> int:
 
 
 async def _server_problems(config: Config) -> list[str]:
-    client = connect(config.redis_url or "")
+    client = connect(config.server_url or "")
     try:
         return [str(problem) for problem in (await check_server(client)).problems]
     finally:

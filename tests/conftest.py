@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import redis.asyncio
 
+from scraper.jobs.connection import AsyncClient
 from tests.support.queue_driver import QueueDriver, strict_client
 from tests.support.queue_snapshot import QueueProbe
-from tests.support.redis_server import running_server
+from tests.support.server_kinds import EVERYWHERE, KINDS, ServerAccess, chosen
 
 QUEUE = "scrape-test"
 
@@ -21,25 +20,33 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """A server of this session's own, or a database of the one that REDIS_TEST_URL names.
-
-    That database is emptied before and after each test.
-    """
-    given = os.environ.get("REDIS_TEST_URL")
-    if given:
-        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        yield f"{given}{'&' if '?' in given else '?'}db={number}"
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the scripts run on the servers that SERVERS names, else on the embedded one;
+    those marked `every_server` on three kinds."""
+    if "queue_server" not in metafunc.fixturenames:
         return
-    with running_server() as url:
-        yield url
+    is_everywhere = metafunc.definition.get_closest_marker("every_server") is not None
+    kinds = chosen() or (EVERYWHERE if is_everywhere else ("valkey",))
+    metafunc.parametrize("queue_server", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def queue_server(request: pytest.FixtureRequest) -> Iterator[ServerAccess]:
+    """A server of this session's own."""
+    with KINDS[request.param](QUEUE) as access:
+        yield access
+
+
+@pytest.fixture(scope="session")
+def redis_url(queue_server: ServerAccess) -> str:
+    """What our code is given as REDIS_URL."""
+    return queue_server.url
 
 
 @pytest.fixture
-def probe(redis_url: str) -> Iterator[QueueProbe]:
+def probe(queue_server: ServerAccess) -> Iterator[QueueProbe]:
     """Looks into the test's queue, which is empty at first."""
-    probe = QueueProbe(redis_url, QUEUE)
+    probe = QueueProbe(queue_server.admin_url, QUEUE)
     probe.flush()
     yield probe
     probe.flush()
@@ -47,7 +54,7 @@ def probe(redis_url: str) -> Iterator[QueueProbe]:
 
 
 @pytest.fixture
-async def redis_client(probe: QueueProbe, redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+async def redis_client(probe: QueueProbe, redis_url: str) -> AsyncIterator[AsyncClient]:
     """A client that repeats no command."""
     client = strict_client(redis_url)
     yield client
@@ -55,6 +62,6 @@ async def redis_client(probe: QueueProbe, redis_url: str) -> AsyncIterator[redis
 
 
 @pytest.fixture
-async def queue(redis_client: redis.asyncio.Redis) -> QueueDriver:
+async def queue(redis_client: AsyncClient) -> QueueDriver:
     """The test's queue, by its transitions."""
     return QueueDriver(redis_client, QUEUE)

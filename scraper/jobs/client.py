@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from scraper.jobs.cluster import set_home
 from scraper.jobs.config import Config
 from scraper.jobs.connection import REDIS_ERRORS, RedisUnreachableError
 from scraper.jobs.ending import end_tasks
@@ -99,13 +100,15 @@ class JobQueue:
     ) -> None:
         """`redis` repeats no command by itself; `blocking` is for long reads (default: `redis`)."""
         self.redis = redis
-        self.url = config.redis_url or "unix socket of the embedded server"
+        self.url = config.server_url or "unix socket of the embedded server"
         self.blocking = blocking if blocking is not None else redis
         self.config = config
         self.name = config.queue_name
         self.job_types = frozenset(job_types)
         self.presets = presets
         self.transitions = Transitions(redis, self.name)
+        for client in (redis, self.blocking):
+            set_home(client, self.transitions.keys.key("meta"))
         self.reader = Reader(redis, self.name)
         self._memory_checked_s = -MEMORY_CHECK_S
         self._memory_detail = ""

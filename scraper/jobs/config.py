@@ -20,7 +20,7 @@ from pydantic import (
 
 from scraper.jobs.errors import JobsError
 from scraper.jobs.faults import shown
-from scraper.jobs.redis_url import RedisUrlError, parse_redis_url, safe_url
+from scraper.jobs.redis_url import RedisUrlError, parse_redis_url, safe_url, with_options
 from scraper.jobs.suggest import nearest
 from scraper.jobs.version import VERSION
 
@@ -58,6 +58,13 @@ class Config(BaseModel):
     redis_url: str | None = _setting(
         None, "REDIS_URL", "The server; unset: an embedded one in DATA_DIR.", repr=False
     )
+    redis_ca_file: Path | None = _setting(
+        None, "REDIS_CA_FILE", "Authorities (PEM) that rediss:// trusts; default the system's."
+    )
+    redis_cert_file: Path | None = _setting(
+        None, "REDIS_CERT_FILE", "Certificate (PEM) to show to Redis; with REDIS_KEY_FILE."
+    )
+    redis_key_file: Path | None = _setting(None, "REDIS_KEY_FILE", "Its key (PEM), unencrypted.")
     queue_name: str = _setting(
         "scrape-queue", "QUEUE_NAME", "The queue; also the list that takes raw pushes.",
         pattern=r"^[A-Za-z0-9._:@-]{1,100}$",
@@ -166,6 +173,17 @@ class Config(BaseModel):
             raise ValueError("is a boolean")
         return value
 
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @classmethod
+    def _is_readable(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            value.expanduser().open("rb").close()
+        except OSError as error:
+            raise ValueError(f"cannot be read ({error.strerror})") from None
+        return value.expanduser().absolute()
+
     @field_validator("data_dir", "presets_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -194,6 +212,27 @@ class Config(BaseModel):
         if isinstance(value, int) and not 1 <= value <= 1000:
             raise ValueError("must be auto, or from 1 to 1000")
         return value
+
+    @property
+    def server_url(self) -> str | None:
+        """`redis_url` with the certificates as options, where the URL itself names none."""
+        files = {
+            "ssl_ca_certs": self.redis_ca_file,
+            "ssl_certfile": self.redis_cert_file,
+            "ssl_keyfile": self.redis_key_file,
+        }
+        if not self.redis_url or not self.redis_url.startswith("rediss"):
+            return self.redis_url
+        return with_options(self.redis_url, {name: str(it) for name, it in files.items() if it})
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> Self:
+        if bool(self.redis_cert_file) != bool(self.redis_key_file):
+            raise ValueError("REDIS_CERT_FILE and REDIS_KEY_FILE go together: give both")
+        files = self.redis_ca_file or self.redis_cert_file
+        if files and self.redis_url and not self.redis_url.startswith("rediss"):
+            raise ValueError("REDIS_CA_FILE and REDIS_CERT_FILE need a rediss:// URL")
+        return self
 
     @model_validator(mode="after")
     def _times_in_order(self) -> Self:

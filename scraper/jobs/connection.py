@@ -28,6 +28,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel as SyncSentinel
 from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
 
+from scraper.jobs.cluster import QueueCluster
 from scraper.jobs.errors import JobsError
 from scraper.jobs.packing import pack_in_c
 from scraper.jobs.redis_url import Kind, RedisAddress, RedisUrlError, parse_redis_url, safe_url
@@ -163,7 +164,7 @@ def _make(address: RedisAddress, settings: dict[str, Any], repeats: int) -> Asyn
     settings = settings | {"retry": AsyncRetry(backoff, repeats)}
     if address.kind is Kind.CLUSTER:
         nodes = [AsyncClusterNode(host, port) for host, port in address.hosts]
-        return _AsyncCluster(startup_nodes=nodes, **settings)
+        return QueueCluster(startup_nodes=nodes, **settings)
     if address.kind is Kind.SENTINEL:
         asking = _sentinel_settings(address, settings | {"retry": AsyncRetry(NoBackoff(), 0)})
         sentinel = AsyncSentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
@@ -204,15 +205,6 @@ def _sentinel_settings(address: RedisAddress, settings: Mapping[str, Any]) -> di
     """How to ask the sentinels: not for ever, and without the server's own login."""
     own = {"username": None, "password": address.sentinel_password, "socket_timeout": 5.0}
     return {**settings, **own}
-
-
-class _AsyncCluster(redis.asyncio.RedisCluster):
-    """Closes its connections also after a lost reply; redis-py's own then closes nothing."""
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        for nodes in ("nodes_cache", "startup_nodes"):
-            await self.nodes_manager.aclose(nodes)
 
 
 class _AsyncSentinelPool(AsyncSentinelPool):

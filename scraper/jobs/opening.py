@@ -37,7 +37,7 @@ async def open_queue(
     config = config or load_config()
     presets = load_presets(config.presets_file)
     embedded = None
-    url = config.redis_url
+    url = config.server_url
     if not url:
         embedded = await asyncio.to_thread(EmbeddedServer.acquire, config.data_dir)
         url = embedded.url
@@ -109,7 +109,7 @@ class RedisClient:
     async def connect(self) -> Any:
         """redis-py's asyncio client."""
         if self._client is None:
-            url = self._config.redis_url
+            url = self._config.server_url
             if not url:
                 self._embedded = await asyncio.to_thread(
                     EmbeddedServer.acquire, self._config.data_dir

@@ -5,7 +5,7 @@ import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from scraper.jobs.errors import JobsError
 
@@ -89,6 +89,17 @@ def safe_url(url: str) -> str:
         shown = re.sub(r"://.*@", "://***@", url, count=1, flags=re.DOTALL)
     shown = re.sub(r"://:[^@/]*(?=/|$)", "://:***", shown, count=1)
     return re.sub(r"(\w*pass\w*=)[^&#]*", r"\1***", shown)
+
+
+def with_options(url: str, options: Mapping[str, str]) -> str:
+    """The URL with these options added; those that it has already stay as they are."""
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    added = {name: value for name, value in options.items() if name not in given}
+    if not added:
+        return url
+    query = "&".join(filter(None, (parts.query, urlencode(added, safe="/"))))
+    return parts._replace(query=query).geturl()
 
 
 def parse_redis_url(url: str) -> RedisAddress:

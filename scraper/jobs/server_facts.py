@@ -90,7 +90,7 @@ def _read(info: Mapping[str, str], fsync: str | None) -> ServerFacts:
 
 async def _info(client: Redis | RedisCluster) -> dict[str, str]:
     # All sections: older servers, which are to be told so, take no list of them.
-    if isinstance(client, RedisCluster):
+    if isinstance(client, RedisCluster) and not getattr(client, "home_key", ""):
         reply = await client.info(target_nodes=RedisCluster.RANDOM)
     else:
         reply = await client.info()

@@ -8,7 +8,7 @@ from scraper.jobs.leases import CommitOutcome, Filtered, PageOutcome
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit
 from tests.support.queue_snapshot import QueueProbe, StoredJob
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_server]
 
 A = "http://a.test/"
 
@@ -231,7 +231,7 @@ async def test_redirect_to_a_page_not_recorded_yet_records_that_page(
         # Behind the others, so that it still waits.
         target = await queue.lease_one()
         await queue.transitions.release_pages("w1", [target.token])
-        await queue.redis.lmove(*(queue.keys.job("crawl", "lane:a.test"),) * 2, "LEFT", "RIGHT")
+        probe.redis.lmove(*(queue.keys.job("crawl", "lane:a.test"),) * 2, "LEFT", "RIGHT")
     first = await queue.lease_one()
     assert await queue.end("w1", first, url=f"{A}target") == "ok"
     job = job_of(probe)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
@@ -11,26 +9,24 @@ from scraper.jobs.leases import PageOutcome
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit
 from tests.support.queue_snapshot import QueueProbe
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_server]
 
 
-async def test_server_that_forgot_the_functions_gets_them_again(queue: QueueDriver) -> None:
+async def test_server_that_forgot_the_functions_gets_them_again(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
     await queue.submit("one")
-    await queue.redis.function_flush()
+    probe.forget_functions()
     assert len(await queue.lease()) == 1
 
 
-@pytest.mark.skipif(
-    "REDIS_TEST_URL" in os.environ and "PYTEST_XDIST_WORKER" in os.environ,
-    reason="other test processes use the same server",
-)
 async def test_full_server_refuses_whole_calls_and_still_lets_leases_go(
     queue: QueueDriver, probe: QueueProbe
 ) -> None:
     await queue.start_crawl("crawl", [f"http://a.test/{number}" for number in range(4)])
     leases = await queue.lease()
     before = probe.snapshot().all
-    await queue.redis.config_set("maxmemory", "1mb")
+    probe.limit_memory("1mb")
     try:
         for refused in (
             queue.submit("two"),
@@ -46,5 +42,5 @@ async def test_full_server_refuses_whole_calls_and_still_lets_leases_go(
         assert await queue.transitions.cancel_job("crawl") == "active"
         assert await queue.transitions.remove_job("crawl") == "cancelled"
     finally:
-        await queue.redis.config_set("maxmemory", "0")
+        probe.limit_memory("0")
     assert await queue.commit("w1", *map(page_commit, leases)) == ["lost"] * 4

@@ -15,6 +15,7 @@ from tests.conftest import QUEUE
 from tests.support.queue_driver import QueueDriver, strict_client
 from tests.support.queue_snapshot import QueueProbe
 from tests.support.reply_dropper import reply_dropper
+from tests.support.server_kinds import ServerAccess
 
 pytestmark = pytest.mark.anyio
 
@@ -46,14 +47,14 @@ async def test_call_repeated_has_the_effect_of_one(
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 async def test_call_whose_reply_was_lost_can_be_repeated(
-    queue: QueueDriver, probe: QueueProbe, redis_url: str, tmp_path: Path, scene: Scene
+    queue: QueueDriver, probe: QueueProbe, queue_server: ServerAccess, tmp_path: Path, scene: Scene
 ) -> None:
     call = await scene(queue, probe)
     await call(queue)
     heard = _end_state(probe)
     probe.flush()
     call = await scene(queue, probe)
-    async with reply_dropper(redis_url, tmp_path) as dropper:
+    async with reply_dropper(queue_server.node_url, tmp_path) as dropper:
         client = strict_client(dropper.url)
         try:
             await client.ping()

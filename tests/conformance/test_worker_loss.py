@@ -7,7 +7,7 @@ import pytest
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit
 from tests.support.queue_snapshot import QueueProbe
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.every_server]
 
 LINKS = [f"http://a.test/{number}" for number in range(4)]
 

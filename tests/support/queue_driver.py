@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
+from scraper.jobs.connection import AsyncClient, connect
 from scraper.jobs.leases import (
     CommitOutcome,
     Filtered,
@@ -28,9 +26,9 @@ HOUR_MS = 3_600_000
 _numbers = itertools.count(1)
 
 
-def strict_client(url: str) -> redis.asyncio.Redis:
-    """A client that repeats nothing by itself."""
-    return redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+def strict_client(url: str) -> AsyncClient:
+    """The client of our own code, which repeats nothing by itself."""
+    return connect(url, read_timeout_s=30)
 
 
 def submission(job_id: str, url: str = "", **changes: Any) -> Submission:
@@ -87,7 +85,7 @@ def page_commit(
 class QueueDriver:
     """A queue's transitions with the defaults of a test."""
 
-    def __init__(self, client: redis.asyncio.Redis, name: str) -> None:
+    def __init__(self, client: Any, name: str) -> None:
         self.redis = client
         self.transitions = Transitions(client, name)
         self.keys = self.transitions.keys

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from scraper.jobs.connection import connect_sync
 from scraper.jobs.keys import Keys
 
 # One script, so that no other client comes in between.
@@ -199,12 +200,12 @@ class QueueProbe:
 
     def __init__(self, url: str, queue: str) -> None:
         self.keys = Keys(queue)
-        self._redis = redis.Redis.from_url(url)
+        self.redis: Any = connect_sync(url, read_timeout_s=60)
 
     def snapshot(self) -> Snapshot:
         """All keys as they are now."""
         found: dict[str, StoredKey] = {}
-        rows: Any = self._redis.eval(_READ_ALL, 0)
+        rows: Any = self.redis.eval(_READ_ALL, 1, self.keys.key("meta"))
         for key, kind, ttl_ms, value in rows:
             name = _text(kind)
             found[_text(key)] = StoredKey(name, ttl_ms, _shaped(name, value))
@@ -214,7 +215,7 @@ class QueueProbe:
 
     def events(self) -> list[dict[str, str]]:
         """All events in order: t, j, c, at, d."""
-        rows: Any = self._redis.xrange(self.keys.key("events"))
+        rows: Any = self.redis.xrange(self.keys.key("events"))
         return [{_text(k): _text(v) for k, v in fields.items()} for _, fields in rows]
 
     def pass_time(self, ms: int, *names: str) -> None:
@@ -225,11 +226,24 @@ class QueueProbe:
         for name in names:
             key = "hosts_due" if name == "hosts" else name
             hosts = self.keys.key("host:*") if name == "hosts" else ""
-            self._redis.eval(_PASS_TIME, 1, self.keys.key(key), ms, hosts)
+            self.redis.eval(_PASS_TIME, 1, self.keys.key(key), ms, hosts)
+
+    def limit_memory(self, maxmemory: str) -> None:
+        """Set the server's maxmemory, of a cluster that of all its nodes."""
+        self.redis.config_set("maxmemory", maxmemory, **self._everywhere)
+
+    def forget_functions(self) -> None:
+        """What a server does that was replaced by an empty one."""
+        self.redis.execute_command("FUNCTION FLUSH", **self._everywhere)
+
+    @property
+    def _everywhere(self) -> dict[str, Any]:
+        is_cluster = isinstance(self.redis, redis.RedisCluster)
+        return {"target_nodes": redis.RedisCluster.PRIMARIES} if is_cluster else {}
 
     def flush(self) -> None:
         """Empty the database."""
-        self._redis.flushdb()
+        self.redis.flushdb(**self._everywhere)
 
     def close(self) -> None:
-        self._redis.close()
+        self.redis.close()

@@ -1,25 +1,108 @@
-"""Starts a fresh Redis-compatible server for a test session, on a unix socket, without AOF."""
+"""Starts Redis-compatible servers for tests: fresh, in a temporary folder, without AOF."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
 
+from scraper.jobs.connection import connect_sync
 from scraper.jobs.embedded import find_server_binary
+from tests.chaos.doc_packages import unpacked
 
 START_DEADLINE_S = 15.0
+Process = subprocess.Popen[bytes]
 
 
-def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+# With the libraries that a machine without Redis lacks.
+_DEBIAN_PACKAGES = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
+
+
+def debian_redis() -> Path:
+    """Redis 7.0 with TLS: the one that is installed, else Debian's, unpacked beside the system.
+
+    Skips the test where neither can be had, fails it in CI.
+    """
+    found = shutil.which("redis-server")
+    if found:
+        return Path(found)
+    server = unpacked("redis-tools") / "usr" / "bin" / "redis-server"
+    with contextlib.suppress(FileExistsError):
+        server.symlink_to("redis-check-rdb")  # one program, which goes by its name
+    return server
+
+
+def _libraries(binary: Path) -> dict[str, str]:
+    """Where an unpacked server finds its libraries; nothing for one that is installed."""
+    if "redis-tools" not in binary.parts:
+        return {}
+    folders = [
+        str(library.parent)
+        for package in _DEBIAN_PACKAGES[1:]
+        for library in unpacked(package).rglob("lib*.so*")
+    ]
+    return {"LD_LIBRARY_PATH": ":".join(dict.fromkeys(folders))}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path: the name of a unix socket is bounded."""
+    folder = Path(tempfile.mkdtemp(prefix="queue-test-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server_process(
+    folder: Path,
+    arguments: Sequence[str],
+    admin_url: str,
+    binary: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Iterator[Process]:
+    """A server with these arguments that answers at `admin_url`; killed at the end.
+
+    `binary` None: the server of the embedded default.
+    """
+    program = binary or find_server_binary()
+    common = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+    log = folder / "server.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(program), *common, *arguments],
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **_libraries(program), **(env or {})},
+        )
+    try:
+        await_answer(process, admin_url, log)
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def await_answer(process: Process, url: str, log: Path) -> None:
+    """Until the server answers a PING; fails with its log."""
     deadline_s = time.monotonic() + START_DEADLINE_S
-    with redis.Redis.from_url(url) as client:
+    with connect_sync(url) as client:
         while True:
             with contextlib.suppress(redis.ConnectionError):
                 client.ping()
@@ -30,27 +113,10 @@ def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None
 
 
 @contextlib.contextmanager
-def running_server(binary: Path | None = None) -> Iterator[str]:
-    """The URL of a new, empty server that lives while the block runs.
-
-    `binary` None: the server of the embedded default.
-    """
-    # A short path of its own: the name of a unix socket is bounded.
-    folder = Path(tempfile.mkdtemp(prefix="queue-test-"))
-    socket, log = folder / "redis.sock", folder / "server.log"
-    arguments = [
-        str(binary or find_server_binary()), "--port", "0", "--unixsocket", str(socket),
-        "--save", "", "--appendonly", "no", "--dir", str(folder),
-    ]  # fmt: skip
-    try:
-        with log.open("wb") as output:
-            process = subprocess.Popen(arguments, stdout=output, stderr=output)
-        try:
-            url = f"unix://{socket}"
-            _await_answer(process, url, log)
+def running_server(binary: Path | None = None, *more: str) -> Iterator[str]:
+    """The URL of a new, empty server on a unix socket that lives while the block runs."""
+    with short_folder() as folder:
+        url = f"unix://{folder}/redis.sock"
+        arguments = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", *more]
+        with server_process(folder, arguments, url, binary):
             yield url
-        finally:
-            process.kill()
-            process.wait(10)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from redis.asyncio.connection import parse_url
+from scraper.jobs.redis_url import Kind, parse_redis_url
 
 CHUNK_BYTES = 1 << 16
 
@@ -15,9 +15,10 @@ CHUNK_BYTES = 1 << 16
 class ReplyDropper:
     """Passes everything on, except the reply that it was told to drop: it closes instead."""
 
-    def __init__(self, server_url: str, socket: Path) -> None:
-        self._server = parse_url(server_url)
-        self.url = f"unix://{socket}?db={self._server.get('db', 0)}"
+    def __init__(self, server_url: str) -> None:
+        """One server behind a socket or a port; what passes may be encrypted."""
+        self._server = parse_redis_url(server_url)
+        self.url = server_url
         self.replies_dropped = 0
         self._is_dropping = False
         self._connections: set[asyncio.Task[None]] = set()
@@ -57,10 +58,21 @@ class ReplyDropper:
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if "path" in self._server:
-            return await asyncio.open_unix_connection(self._server["path"])
-        host, port = self._server.get("host", "localhost"), self._server.get("port", 6379)
+        if self._server.kind is Kind.SOCKET:
+            return await asyncio.open_unix_connection(self._server.path)
+        [(host, port)] = self._server.hosts
         return await asyncio.open_connection(host, port)
+
+    async def listen(self, folder: Path) -> asyncio.Server:
+        """Begin to listen, and change `url` to where."""
+        if self._server.kind is Kind.SOCKET:
+            socket = folder / "dropper.sock"
+            self.url = self.url.replace(self._server.path, str(socket))
+            return await asyncio.start_unix_server(self.serve, socket)
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        self.url = self.url.replace(f":{self._server.hosts[0][1]}", f":{port}")
+        return server
 
     async def _pass_commands(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -73,11 +85,9 @@ class ReplyDropper:
 
 @contextlib.asynccontextmanager
 async def reply_dropper(server_url: str, folder: Path) -> AsyncIterator[ReplyDropper]:
-    """A running dropper in front of a server; its socket is in `folder`."""
-    socket = folder / "dropper.sock"
-    dropper = ReplyDropper(server_url, socket)
-    server = await asyncio.start_unix_server(dropper.serve, socket)
-    async with server:
+    """A running dropper in front of a server; a socket of its own is in `folder`."""
+    dropper = ReplyDropper(server_url)
+    async with await dropper.listen(folder):
         try:
             yield dropper
         finally:

@@ -1,0 +1,114 @@
+"""A Redis Cluster for tests: real nodes on loopback, some masters, each with some replicas."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from redis.crc import key_slot
+
+from tests.support.processes import wait_until
+from tests.support.redis_server import Process, free_port, server_process, short_folder
+
+SLOTS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One server of the cluster."""
+
+    port: int
+    process: Process
+    client: redis.Redis
+
+    @property
+    def id(self) -> str:
+        return str(_text(self.client.execute_command("CLUSTER", "MYID")))
+
+    @property
+    def role(self) -> str:
+        return str(self.client.info("replication")["role"])
+
+    @property
+    def sees_all_well(self) -> bool:
+        return "cluster_state:ok" in str(self.client.execute_command("CLUSTER", "INFO"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The masters first, then the replicas of each in the same order."""
+
+    nodes: list[Node]
+
+    @property
+    def url(self) -> str:
+        places = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return f"redis+cluster://{places}"
+
+    def master_of(self, key: str) -> Node:
+        """The living node that has a key's slot."""
+        slot = key_slot(key.encode())
+        for node in self.nodes:
+            if node.process.poll() is None and node.role == "master":
+                for row in node.client.execute_command("CLUSTER", "SLOTS"):
+                    port = int(row[2][1])
+                    if int(row[0]) <= slot <= int(row[1]) and port == node.port:
+                        return node
+        raise LookupError(f"no node has the slot of {key}")
+
+
+def _text(value: object) -> object:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@contextlib.contextmanager
+def running_cluster(
+    masters: int = 3, replicas: int = 0, binary: Path | None = None, *more: str
+) -> Iterator[Cluster]:
+    """A cluster whose slots are spread over its masters, while the block runs."""
+    with contextlib.ExitStack() as undo:
+        nodes = [undo.enter_context(_node(binary, *more)) for _ in range(masters * (1 + replicas))]
+        for number, node in enumerate(nodes[:masters]):
+            first, last = SLOTS * number // masters, SLOTS * (number + 1) // masters - 1
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        # Epochs of their own, so that nobody has to be outvoted.
+        for number, node in enumerate(nodes, 1):
+            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
+        for node in nodes[1:]:
+            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, _bus(nodes))
+        for node in nodes:
+            wait_until(lambda: node.sees_all_well and _knows(node, nodes), 20, "the cluster joins")
+        for number, node in enumerate(nodes[masters:]):
+            node.client.execute_command("CLUSTER", "REPLICATE", nodes[number % masters].id)
+        for node in nodes[masters:]:
+            wait_until(lambda: node.client.info("replication").get("master_link_status") == "up")
+        yield Cluster(nodes)
+
+
+def _bus(nodes: list[Node]) -> int:
+    return int(nodes[0].client.config_get("cluster-port")["cluster-port"])
+
+
+def _knows(node: Node, nodes: list[Node]) -> bool:
+    rows = str(_text(node.client.execute_command("CLUSTER", "NODES"))).splitlines()
+    return len(rows) == len(nodes)
+
+
+@contextlib.contextmanager
+def _node(binary: Path | None, *more: str) -> Iterator[Node]:
+    with short_folder() as folder:
+        port, bus = free_port(), free_port()
+        arguments = [
+            "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
+            "--cluster-port", str(bus), "--cluster-node-timeout", "1500",
+            "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *more,
+        ]  # fmt: skip
+        url = f"redis://127.0.0.1:{port}"
+        with (
+            server_process(folder, arguments, url, binary) as process,
+            redis.Redis(host="127.0.0.1", port=port) as client,
+        ):
+            yield Node(port, process, client)
