@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import platform
 import secrets
@@ -232,6 +233,8 @@ class Worker:
 
     def _on_through(self, work: PageWork) -> None:
         self.keeper.done(work.lease.job_id)
+        if self.config.gc_after_job and work.lease.job_id not in self.keeper.held_jobs:
+            gc.collect()
         try:
             commit = self._outcomes.commit_of(work)
         except Exception as error:

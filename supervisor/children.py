@@ -36,6 +36,7 @@ class StopReason(enum.StrEnum):
     SHUTDOWN = "shutdown"
     RETIRE = "retire"
     RESTART = "restart"
+    RECYCLE = "recycle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Children:
     def __init__(self, supervisor: str) -> None:
         self.supervisor = supervisor
         self._slots: dict[int, Slot] = {}
+        self.count = 0
 
     @property
     def slots(self) -> list[Slot]:
@@ -111,6 +113,7 @@ class Children:
 
     def resize(self, count: int) -> None:
         """Want the slots 1 to `count`; a slot that is wanted again keeps its history."""
+        self.count = count
         for number in range(1, count + 1):
             slot = self._slots.setdefault(number, Slot(f"{self.supervisor}/worker-{number}"))
             slot.is_wanted = True
@@ -118,6 +121,16 @@ class Children:
             if number > count:
                 slot.is_wanted = False
                 self._forget(slot)
+
+    def add_spare(self) -> Slot:
+        """Want one more, beside those that `resize` said, until `remove_spares` or `resize`."""
+        number = max(self._slots, default=0) + 1
+        spare = self._slots[number] = Slot(f"{self.supervisor}/worker-{number}")
+        return spare
+
+    def remove_spares(self) -> None:
+        """Want as many as `resize` said last."""
+        self.resize(self.count)
 
     def find(self, worker_id: str) -> Slot:
         """By `<supervisor>/worker-1` or `worker-1`. Raises UnknownWorkerError."""

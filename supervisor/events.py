@@ -173,12 +173,14 @@ class WorkerClosed(_OfWorker):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighMemoryUsage(_OfSupervisor):
-    """The threshold is passed. Bytes; `percent_used` is 0 to 100 of the allowed memory."""
+    """The threshold is passed (`level` warning), or nine tenths are (`critical`). Bytes;
+    `percent_used` is 0 to 100 of the allowed memory."""
 
     name: ClassVar[str] = "highMemoryUsage"
     used: int
     total: int
     percent_used: float
+    level: str = "warning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

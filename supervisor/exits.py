@@ -20,7 +20,8 @@ class WorkerExit:
     """The end of one process.
 
     `code` is its exit code, the negative number of the signal that killed it, or None when it
-    could not even be started (`problem` says why). `is_ordered`: the supervisor asked for it.
+    could not even be started (`problem` says why). `is_ordered`: the supervisor asked for it, or
+    killed it (`problem` says why, where it did so by its own judgement).
     """
 
     code: int | None
@@ -38,6 +39,8 @@ class WorkerExit:
     def __str__(self) -> str:
         if self.code is None:
             return f"could not be started: {self.problem}"
+        if self.is_ordered and self.problem:
+            return f"killed: it {self.problem}"
         if self.code >= 0:
             return _CODES.get(self.code, f"failed with exit code {self.code}")
         # The kernel's out-of-memory killer leaves no other trace in the exit status.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -59,6 +61,7 @@ class FleetLoop:
         self._drain_timeout_s = drain_timeout_s
         self._clock = clock
         self._processes: dict[Slot, WorkerProcess] = {}
+        self._kill_reasons: dict[Slot, str] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._ended: deque[tuple[Slot, WorkerExit]] = deque()
         self._wakened = asyncio.Event()
@@ -89,12 +92,56 @@ class FleetLoop:
 
     async def restart(self, worker_id: str) -> None:
         """Drain a worker and start its slot anew; returns when the new one is ready, has died, or
-        is no longer wanted. Raises UnknownWorkerError."""
+        is no longer wanted. A lone worker is stood in for. Raises UnknownWorkerError."""
         slot = self.children.find(worker_id)
-        before = slot.incarnations
         self.children.renewed(slot)
+        async with self._stand_in_for(slot):
+            await self._replace(slot, StopReason.RESTART)
+
+    async def recycle(self, slot: Slot, *, has_room: bool) -> bool:
+        """The same before a worker does harm; whether a new process is ready. `has_room` False:
+        a lone worker is not stood in for."""
+        async with contextlib.AsyncExitStack() as until_ready:
+            if has_room:
+                await until_ready.enter_async_context(self._stand_in_for(slot))
+            await self._replace(slot, StopReason.RECYCLE)
+        return slot.state is SlotState.RUNNING
+
+    def kill(self, slot: Slot, reason: str) -> None:
+        """End a worker now. That is a death like one by itself; `reason` is a sentence's end, such
+        as "uses too much"."""
+        process = self._processes.get(slot)
+        if process is not None:
+            log.error("worker is killed", worker=slot.name, pid=slot.pid, reason=reason)
+            self._kill_reasons[slot] = reason
+            process.kill()
+
+    @contextlib.asynccontextmanager
+    async def _stand_in_for(self, slot: Slot) -> AsyncIterator[None]:
+        """While `slot` has no worker, another one works: a spare where there is none."""
+        running = [other for other in self.children.in_state(SlotState.RUNNING) if other.is_wanted]
+        if running != [slot] or self.is_shutting_down:
+            yield
+            return
+        spare = self.children.add_spare()
+        self._wake()
+        try:
+            await self.until(
+                lambda: (
+                    not spare.is_wanted
+                    or spare.failure is not None
+                    or spare.state in (SlotState.RUNNING, SlotState.BACKING_OFF)
+                )
+            )
+            yield
+        finally:
+            self.children.remove_spares()
+            self._wake()
+
+    async def _replace(self, slot: Slot, reason: StopReason) -> None:
+        before = slot.incarnations
         if slot.is_alive and slot.state is not SlotState.STOPPING:
-            self._stop(slot, StopReason.RESTART)
+            self._stop(slot, reason)
         self._wake()
         await self.until(
             lambda: (
@@ -144,6 +191,8 @@ class FleetLoop:
     def _observe_end(self, slot: Slot, ending: WorkerExit) -> None:
         state, now_s = slot.state, self._clock()
         del self._processes[slot]
+        if killed_because := self._kill_reasons.pop(slot, ""):
+            ending = replace(ending, problem=killed_because)
         self._registry.bury([slot.instance])
         self.children.exited(slot, ending, now_s)
         if state is SlotState.STOPPING:

@@ -46,6 +46,14 @@ def process_bytes(pid: int | None = None) -> int:
         return 0
 
 
+def resident_bytes(pid: int) -> int:
+    """RSS of a process, which is cheap to read; 0 when it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def read_usage(workers: Iterable[tuple[str, int]], allowed_bytes: int | None = None) -> MemoryUsage:
     """Read it now. `workers`: worker id and process id. `allowed_bytes` None or more than the
     container or machine has: that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from supervisor.fleet_report import FleetReporter
 from supervisor.health import HealthStatus
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
+from supervisor.memory_warden import MemoryWarden, memory_limits
 from supervisor.monitor import HealthMonitor
 from supervisor.name import SupervisorName
 from supervisor.orders import Handler, OrderTaker
@@ -141,10 +142,15 @@ class Runtime:
         taker = OrderTaker(self.queue, self.name.text, handle)
         self.duties.start("order taking", taker.run)
 
-    def watch_health(self, monitor: HealthMonitor) -> None:
-        """Read the health now and then, until the drain begins."""
-        self.monitor = monitor
-        self.duties.start("health", monitor.run)
+    def watch_health(self, read: Callable[[], Awaitable[HealthStatus]]) -> None:
+        """Read health and memory now and then, and act on them, until the drain begins."""
+        config, publish = self.queue.config, self.broadcast.publish
+        warden = MemoryWarden(self.children, self.fleet, publish, memory_limits(config))
+        self.monitor = HealthMonitor(
+            read, publish, on_memory=warden.look, interval_s=config.health_interval_s
+        )
+        self.duties.start("health", self.monitor.run)
+        self.duties.start("health of memory", warden.run)
 
     def _last_health(self) -> HealthStatus | None:
         return self.monitor.last if self.monitor else None

@@ -20,7 +20,6 @@ from supervisor.health import HealthStatus, read_status, stopped_status
 from supervisor.listeners import Listener, Listeners, Scope, UnknownEventError
 from supervisor.logs import route_to_logging
 from supervisor.memory import MemoryUsage, read_usage
-from supervisor.monitor import HealthMonitor
 from supervisor.orders import Order, OrderError
 from supervisor.policy import RestartLimits
 from supervisor.runtime import Runtime
@@ -290,12 +289,7 @@ class ScraperWorkerService:
 
     def _is_up(self, runtime: Runtime) -> None:
         if self.config.enable_health_monitoring:
-            monitor = HealthMonitor(
-                self.get_health_status, runtime.broadcast.publish,
-                interval_s=self.config.health_interval_s,
-                memory_threshold=self.config.memory_threshold,
-            )  # fmt: skip
-            runtime.watch_health(monitor)
+            runtime.watch_health(self.get_health_status)
         if self._watch_doors:
             runtime.take_orders(self._obey)
         workers = len(runtime.children.wanted)

@@ -94,10 +94,22 @@ class Config(BaseModel):
     )
     memory_threshold: float = _setting(
         0.85, "MEMORY_THRESHOLD",
-        "Share of the allowed memory at which highMemoryUsage is raised.", gt=0, le=1,
+        "Share of the allowed memory at which highMemoryUsage is raised and relief begins.",
+        gt=0, le=1,
     )  # fmt: skip
     worker_memory_limit_bytes: int = _setting(
-        1024 * MIB, "WORKER_MEMORY_LIMIT", "Memory that one worker may use.", ge=64 * MIB
+        1024 * MIB, "WORKER_MEMORY_LIMIT",
+        "Memory that one worker may use; above it, it is replaced, half above it, killed.",
+        ge=64 * MIB,
+    )  # fmt: skip
+    recycle_after_pages: int = _setting(
+        0, "RECYCLE_AFTER_PAGES", "A worker is replaced after so many pages; 0: never.", ge=0
+    )
+    recycle_after_s: float = _setting(
+        0, "RECYCLE_AFTER", "A worker is replaced after this time; 0: never.", ge=0
+    )
+    gc_after_job: bool = _setting(
+        False, "GC_AFTER_JOB", "Collect garbage in a worker whenever it has finished with a job."
     )
     max_job_duration_ms: int = _setting(
         600_000, "MAX_JOB_DURATION", "A job ends after this time.", ge=1000, le=7 * 86_400_000

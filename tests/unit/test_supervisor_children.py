@@ -97,3 +97,29 @@ def test_a_fleet_is_hopeless_only_when_every_wanted_slot_gave_up() -> None:
     assert children.hopeless == "wrong settings"
     children.renewed(first)
     assert children.hopeless == ""
+
+
+def test_a_spare_is_wanted_until_it_is_removed_and_counts_for_nothing_else() -> None:
+    children = Children("s")
+    children.resize(1)
+    [first] = children.slots
+    children.started(first, "s/worker-1#a", 1, 0.0)
+    spare = children.add_spare()
+    children.started(spare, f"{spare.name}#a", 2, 0.0)
+    assert (spare.name, [slot.name for slot in children.wanted]) == (
+        "s/worker-2", ["s/worker-1", "s/worker-2"],
+    )  # fmt: skip
+    assert children.count == 1
+    children.remove_spares()
+    assert [slot.name for slot in children.wanted] == ["s/worker-1"]
+    # It is among the slots until it has drained.
+    assert spare in children.slots
+
+
+def test_a_spare_that_the_fleet_grew_over_stays() -> None:
+    children = Children("s")
+    children.resize(1)
+    spare = children.add_spare()
+    children.resize(2)
+    children.remove_spares()
+    assert children.wanted[1] is spare
