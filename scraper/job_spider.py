@@ -100,6 +100,7 @@ class JobSpider(Spider):
             response.url,
             content_type=_content_type(response),
             profile=work.run.profile,
+            content_language=_header(response, b"Content-Language"),
         )
         internal, external = self._add_links(page, work)
         return build_record(
@@ -160,8 +161,12 @@ def _recorded_links(
 
 
 def _content_type(response: Response) -> str | None:
-    header = response.headers.get(b"Content-Type")
-    return header.decode("latin-1") if header else None
+    return _header(response, b"Content-Type")
+
+
+def _header(response: Response, name: bytes) -> str | None:
+    value = response.headers.get(name)
+    return value.decode("latin-1") if value else None
 
 
 def _facts(response: Response, work: PageWork) -> dict[str, Any]:

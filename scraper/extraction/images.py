@@ -1,13 +1,16 @@
 """The images of a page."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from selectolax.lexbor import LexborNode
 
 from scraper.extraction import limits
 from scraper.extraction.text import collapsed
 from scraper.extraction.urls import http_url
+
+# Where lazy loaders keep what `src` will be.
+_SOURCES: Final = ("src", "data-src", "data-original", "data-lazy-src")
 
 
 class Image(TypedDict):
@@ -20,7 +23,8 @@ class Image(TypedDict):
 def read_images(base_url: str, nodes: Sequence[LexborNode], cuts: set[str]) -> list[Image]:
     """Each image once, in document order; adds 'images' to `cuts`.
 
-    Where `src` is no http(s) URL (a placeholder), `data-src` and `srcset` are looked at.
+    Where `src` is no http(s) URL (a placeholder), the attributes of
+    lazy loaders and `srcset` are looked at.
     """
     images: dict[str, Image] = {}
     for node in nodes:
@@ -37,7 +41,7 @@ def read_images(base_url: str, nodes: Sequence[LexborNode], cuts: set[str]) -> l
 
 
 def _source(base_url: str, attributes: dict[str, str | None]) -> str | None:
-    for name in ("src", "data-src"):
+    for name in _SOURCES:
         value = attributes.get(name)
         if value and value.strip() and (src := http_url(base_url, value)):
             return src

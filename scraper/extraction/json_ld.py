@@ -1,12 +1,15 @@
 """The JSON-LD blocks of a page."""
 
+import html
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
+import pyjson5
 from selectolax.lexbor import LexborNode
 
 from scraper.extraction import limits
@@ -16,6 +19,11 @@ _WRAPPING = re.compile(r"\A\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)|(?:-->|(?://
 # As JSON writes it; an even number of backslashes before it would make it text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_INT_DIGITS: Final = 18
+# What no JSON may have raw in a string, and what templates write all the same.
+_CONTROL_CHARS: Final = dict.fromkeys([*range(0x20), 0x7F], " ")
+_CONTROL_CHARS_BUT_LINE_ENDS: Final = {
+    code: blank for code, blank in _CONTROL_CHARS.items() if chr(code) not in "\r\n"
+}
 
 
 @dataclass(slots=True)
@@ -53,7 +61,8 @@ def read_json_ld(scripts: Iterable[LexborNode], cuts: set[str]) -> JsonLd:
 def _add_block(found: JsonLd, text: str) -> None:
     try:
         value = _parsed(text)
-        _check(value)
+        if not _is_plain(text):
+            _check(value)
     except (TypeError, ValueError, RecursionError):
         found.broken += 1
         return
@@ -64,15 +73,50 @@ def _add_block(found: JsonLd, text: str) -> None:
         found.broken += 1
 
 
+def _is_plain(text: str) -> bool:
+    """Whether the text of a block alone tells that there is nothing in it to check for."""
+    # In what is written plainly, only an escape makes NUL or a surrogate, and a bracket a level.
+    brackets = text.count("{") + text.count("[")
+    return brackets <= limits.MAX_JSON_LD_DEPTH and "\\u" not in text and "&" not in text
+
+
 def _parsed(text: str) -> object:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        # Forgiving where search engines are: wrapped in a comment, raw line ends in strings.
-        text = text.lstrip("\ufeff")
-        for _ in range(2):
-            text = _WRAPPING.sub("", text)
+        pass
+    # Forgiving where search engines are: wrapped in a comment, raw line ends in strings.
+    text = text.lstrip("\ufeff")
+    for _ in range(2):
+        text = _WRAPPING.sub("", text)
+    try:
         return json.loads(text, strict=False, parse_int=_small_int, parse_constant=_no_number)
+    except ValueError:
+        return _repaired(text)
+
+
+def _repaired(text: str) -> object:
+    """What is JSON but for comments, trailing commas, single quotes, or escaping as HTML."""
+    if len(text) > limits.MAX_BROKEN_JSON_LD_CHARS:
+        raise ValueError("too long to be repaired")
+    unescaped = html.unescape(text) if "&" in text else text
+    # Line ends must stay for comments, and must go from strings: try both.
+    attempts = [
+        attempt.translate(chars)
+        for attempt in (text, unescaped)
+        for chars in (_CONTROL_CHARS_BUT_LINE_ENDS, _CONTROL_CHARS)
+    ]
+    for attempt in dict.fromkeys(attempts):
+        with suppress(pyjson5.Json5Exception):
+            return _without_odd_numbers(pyjson5.decode(attempt, maxdepth=limits.MAX_JSON_LD_DEPTH))
+    raise ValueError("no JSON")
+
+
+def _without_odd_numbers(value: object) -> object:
+    """JSON5 reads NaN, Infinity and integers of any length; records carry none of them."""
+    return json.loads(
+        json.dumps(value), parse_int=_small_int, parse_float=float, parse_constant=_no_number
+    )
 
 
 def _small_int(digits: str) -> int | float:

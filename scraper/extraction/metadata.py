@@ -12,6 +12,15 @@ from scraper.extraction.text import PERMALINK, collapsed, raw_text
 from scraper.extraction.urls import http_url
 
 _LANGUAGE = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.MAX_LANGUAGE_CHARS}}}")
+# What is kept of <meta name>, for who wrote the page and when.
+_KEPT_NAMES: Final = """
+    application-name author byl citation_author citation_publication_date cre create_date created
+    creation_date creator date dc.creator dc.date dc.date.created dc.date.issued dc.date.modified
+    dc.publisher dcterms.created dcterms.creator dcterms.date dcterms.issued dcterms.modified
+    last-modified modified parsely-author parsely-pub-date pubdate publish_date publishdate
+    publication_date sailthru.author sailthru.date
+"""
+_KEPT: Final = frozenset(_KEPT_NAMES.split())
 _OPEN_GRAPH_PREFIXES: Final = ("og:", "article:", "book:", "product:", "profile:", "video:")
 
 
@@ -24,13 +33,17 @@ class Heading(TypedDict):
 
 @dataclass(slots=True)
 class MetaTags:
-    """What the <meta> elements of a page say. `language` is that of `content-language`."""
+    """What the <meta> elements of a page say. `language` is that of `content-language`.
+
+    `named` has the first text of each name that tells of authors, dates or the site, in lower case.
+    """
 
     description: str | None = None
     language: str | None = None
     noindex: bool = False
     nofollow: bool = False
     open_graph: dict[str, str | list[str]] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
 
 
 def read_title(tree: LexborHTMLParser, titles: Sequence[LexborNode]) -> str | None:
@@ -44,10 +57,12 @@ def read_title(tree: LexborHTMLParser, titles: Sequence[LexborNode]) -> str | No
     return collapsed(title.text(), limits.MAX_TITLE_CHARS) or None if title else None
 
 
-def read_language(root: LexborNode, meta_tags: MetaTags) -> str | None:
-    """The language tag (BCP 47) of <html>, or else of <meta http-equiv=content-language>."""
+def read_language(root: LexborNode, meta_tags: MetaTags, header: str | None) -> str | None:
+    """The language tag (BCP 47) of <html>, or else of <meta http-equiv=content-language>, or else
+    of the Content-Language header, if that names only one.
+    """
     attributes = root.attributes
-    for value in (attributes.get("lang"), attributes.get("xml:lang"), meta_tags.language):
+    for value in (attributes.get("lang"), attributes.get("xml:lang"), meta_tags.language, header):
         if value and _LANGUAGE.fullmatch(language := value.strip()):
             return language
     return None
@@ -117,6 +132,8 @@ def _read_named(found: MetaTags, key: str, content: str) -> None:
         found.nofollow |= not directives.isdisjoint(("nofollow", "none"))
     elif key.startswith(_OPEN_GRAPH_PREFIXES):
         _add_open_graph(found.open_graph, key, content)
+    elif key in _KEPT:
+        found.named.setdefault(key, collapsed(content, limits.MAX_AUTHOR_CHARS))
 
 
 def _add_open_graph(open_graph: dict[str, str | list[str]], key: str, content: str) -> None:

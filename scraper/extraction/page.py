@@ -21,6 +21,8 @@ from scraper.extraction.metadata import (
     read_meta_tags,
     read_title,
 )
+from scraper.extraction.microdata import read_microdata
+from scraper.extraction.provenance import Provenance, read_provenance
 from scraper.extraction.tame_markup import tame_markup
 
 # Without this, Lexbor copies <option>s into <selectedcontent> while it parses.
@@ -39,18 +41,24 @@ class ParsedPage:
     """What was read of a page; nothing in it refers to the parsed tree.
 
     Texts have single blanks for all white space, and no NUL or lone surrogates. With
-    `Profile.LINKS`, `text`, `images` and `json_ld` are empty.
+    `Profile.LINKS`, `text`, `images`, `json_ld` and `microdata` are empty, and author, site and
+    dates None.
     `anchors` are as written, relative to `base_url`; `canonical` and image sources are absolute.
     `open_graph` maps properties with their prefix ('og:title') to a text, or to a list of texts
-    where the page repeats one. `json_ld_broken` counts blocks that could not be read.
+    where the page repeats one. `microdata` has the shape of JSON-LD.
+    `json_ld_broken` counts blocks that could not be read.
     `noindex` and `nofollow` are those of <meta name=robots>.
     `truncated` names what was cut at a limit: 'anchors', 'headings', 'images', 'json_ld', 'markup',
-    'text'.
+    'microdata', 'text'.
     """
 
     encoding: str
     base_url: str
     language: str | None
+    author: str | None
+    site_name: str | None
+    published_at: str | None
+    modified_at: str | None
     title: str | None
     description: str | None
     canonical: str | None
@@ -63,6 +71,7 @@ class ParsedPage:
     images: list[Image]
     json_ld: list[dict[str, object]]
     json_ld_broken: int
+    microdata: list[dict[str, object]]
     truncated: frozenset[str]
 
     @property
@@ -71,10 +80,18 @@ class ParsedPage:
         return "anchors" in self.truncated
 
 
-def parse_page(body: bytes, url: str, *, content_type: str | None, profile: Profile) -> ParsedPage:
+def parse_page(
+    body: bytes,
+    url: str,
+    *,
+    content_type: str | None,
+    profile: Profile,
+    content_language: str | None = None,
+) -> ParsedPage:
     """Read the HTML page that `url` answered with.
 
-    `content_type` is the header's value. Any bytes make a page; nothing is raised for bad markup.
+    `content_type` and `content_language` are the headers' values. Any bytes make a page; nothing is
+    raised for bad markup.
     """
     encoding = detect_encoding(body, content_type)
     cuts: set[str] = set()
@@ -87,10 +104,17 @@ def parse_page(body: bytes, url: str, *, content_type: str | None, profile: Prof
     base_url = read_base_url(url, elements[Group.BASE])
     meta_tags = read_meta_tags(elements[Group.META])
     json_ld = read_json_ld(elements[Group.SCRIPT], cuts) if is_full else JsonLd()
+    microdata = read_microdata(tree, base_url, cuts) if is_full else []
+    objects = [*json_ld.objects, *microdata]
+    provenance = read_provenance(tree, url, meta_tags, objects) if is_full else Provenance()
     return ParsedPage(
         encoding=encoding,
         base_url=base_url,
-        language=read_language(root, meta_tags),
+        language=read_language(root, meta_tags, content_language),
+        author=provenance.author,
+        site_name=provenance.site_name,
+        published_at=provenance.published_at,
+        modified_at=provenance.modified_at,
         title=read_title(tree, elements[Group.TITLE]),
         description=meta_tags.description,
         canonical=read_canonical(base_url, elements[Group.LINK]),
@@ -102,6 +126,7 @@ def parse_page(body: bytes, url: str, *, content_type: str | None, profile: Prof
         images=read_images(base_url, elements[Group.IMAGE], cuts) if is_full else [],
         json_ld=json_ld.objects,
         json_ld_broken=json_ld.broken,
+        microdata=microdata,
         # These two last: the text takes the tree to pieces, and both cut.
         text=read_main_text(tree, elements, cuts) if is_full else "",
         truncated=frozenset(cuts),

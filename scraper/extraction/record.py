@@ -56,6 +56,10 @@ def build_record(
     record |= {
         "encoding": page.encoding,
         "language": page.language,
+        "author": page.author,
+        "siteName": page.site_name,
+        "publishedAt": page.published_at,
+        "modifiedAt": page.modified_at,
         "title": page.title,
         "description": page.description,
         "canonical": page.canonical,
@@ -65,6 +69,7 @@ def build_record(
         "images": page.images,
         "openGraph": page.open_graph,
         "jsonLd": page.json_ld,
+        "microdata": page.microdata,
         "nofollow": page.nofollow,
     }
     if html is not None:
@@ -96,6 +101,10 @@ def build_bare_record(
         "contentType": content_type[:_MAX_CONTENT_TYPE_CHARS] if content_type else None,
         "encoding": None,
         "language": None,
+        "author": None,
+        "siteName": None,
+        "publishedAt": None,
+        "modifiedAt": None,
         "title": None,
         "description": None,
         "canonical": None,
@@ -105,6 +114,7 @@ def build_bare_record(
         "images": [],
         "openGraph": {},
         "jsonLd": [],
+        "microdata": [],
         "contentHash": content_hash,
         "bytes": body_bytes,
         "elapsed": elapsed_ms,

@@ -47,6 +47,13 @@ def numbered(pattern: bytes, count: int) -> bytes:
 
 
 HOSTILE = {
+    "nested microdata": b"<div itemscope itemprop=a>" * 50_000,
+    "many properties": b"<div itemscope>" + b"<i itemprop=a>y</i>" * 200_000,
+    "properties that share their text": b"<div itemscope>" + b"<p><span itemprop=a>y" * 100_000,
+    "microdata that refers to itself": b"<div id=x itemscope itemref=x itemprop=a>" * 5_000,
+    "broken JSON-LD": b"<script type=application/ld+json>{" + b"'a':[[" * 40_000 + b"</script>",
+    "escaped JSON-LD": b"<script type=application/ld+json>" + b"&amp;" * 50_000 + b"</script>",
+    "many dates": b"<time datetime=x>" * 200_000,
     "nested": b"<div>" * 100_000 + b"<a href=/x>deep</a>",
     "nested and closed": b"<div>" * 100_000 + b"x" + b"</div>" * 100_000,
     "nested lists": b"<ul><li>" * 50_000,

@@ -73,6 +73,34 @@ def test_wrapped_json_ld_is_read(block: str) -> None:
     assert read_json_ld(block).json_ld == [{"a": "x"}]
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        '{"a": "x",}',
+        '{"a": "x", // a note\n}',
+        '/* a note */ {"a": "x"}',
+        "{'a': 'x'}",
+        "{&quot;a&quot;: &quot;x&quot;}",
+        '{"a":\x01 "x"}',
+        '{"@note": "a\nb", "a": "x",}',
+    ],
+)
+def test_json_ld_is_repaired_as_search_engines_do(block: str) -> None:
+    page = read_json_ld(block)
+    assert page.json_ld[0]["a"] == "x"
+    assert page.json_ld_broken == 0
+
+
+def test_repaired_json_ld_has_no_numbers_that_a_record_cannot_carry() -> None:
+    page = read_json_ld("{'n': 123456789012345678901234567890, 'm': NaN, 'i': -Infinity}")
+    assert page.json_ld == [{"n": 1.2345678901234568e29, "m": None, "i": None}]
+
+
+def test_lazy_sources_stand_in_for_placeholders() -> None:
+    page = read('<img src="data:," data-original="1.jpg"><img data-lazy-src="2.jpg">')
+    assert [image["src"][-5:] for image in page.images] == ["1.jpg", "2.jpg"]
+
+
 def test_json_ld_that_speaks_of_nul_is_read() -> None:
     assert read_json_ld(r'{"a": "\\u0000"}').json_ld == [{"a": r"\u0000"}]
 
@@ -86,7 +114,7 @@ def test_raw_line_ends_and_huge_numbers_in_json_ld_are_read() -> None:
     "block",
     [
         "{",
-        '{"a": 1,}',
+        '{"a": 1,} {',
         "alert(1)",
         '"text"',
         "[1, 2]",

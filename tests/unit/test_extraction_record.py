@@ -16,8 +16,30 @@ from scraper.extraction import (
 # interfaces.md, section 5; and `nofollow`.
 FIELDS = [
     *("url", "requestedUrl", "status", "depth", "foundOn", "fetchedAt", "contentType"),
-    *("encoding", "language", "title", "description", "canonical", "headings", "text"),
-    *("links", "images", "openGraph", "jsonLd", "contentHash", "bytes", "elapsed", "nofollow"),
+    *(
+        "encoding",
+        "language",
+        "author",
+        "siteName",
+        "publishedAt",
+        "modifiedAt",
+        "title",
+        "description",
+        "canonical",
+        "headings",
+        "text",
+    ),
+    *(
+        "links",
+        "images",
+        "openGraph",
+        "jsonLd",
+        "microdata",
+        "contentHash",
+        "bytes",
+        "elapsed",
+        "nofollow",
+    ),
 ]
 BODY = b"""<html lang=en><title>T</title><meta name=description content=D>
     <meta name=robots content=nofollow><meta property=og:type content=website>
@@ -64,6 +86,10 @@ def test_record_carries_what_was_read() -> None:
         "contentType": "text/html",
         "encoding": "utf-8",
         "language": "en",
+        "author": None,
+        "siteName": None,
+        "publishedAt": None,
+        "modifiedAt": None,
         "title": "T",
         "description": "D",
         "canonical": None,
@@ -76,6 +102,7 @@ def test_record_carries_what_was_read() -> None:
         "images": [{"src": "https://example.com/i.png", "alt": "I"}],
         "openGraph": {"og:type": "website"},
         "jsonLd": [{"@type": "Thing"}],
+        "microdata": [],
         "contentHash": content_hash(BODY),
         "bytes": len(BODY),
         "elapsed": 12,
