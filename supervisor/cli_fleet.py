@@ -10,7 +10,7 @@ from scraper.jobs import JobQueue
 from supervisor.cli_options import config_of, connection_options
 from supervisor.cli_output import err
 from supervisor.cli_queue import with_queue
-from supervisor.orders import OrderError, give_order, present_supervisors
+from supervisor.orders import chosen_supervisor, give_order
 
 supervisor_option = click.option(
     "--supervisor", metavar="NAME", help="Which one; needed where several run on this queue."
@@ -21,25 +21,12 @@ timeout_option = click.option(
 )  # fmt: skip
 
 
-async def _chosen(queue: JobQueue, name: str | None) -> str:
-    """The supervisor that is meant. Raises OrderError with the ones that are there."""
-    present = await present_supervisors(queue)
-    if name in present or (name is None and len(present) == 1):
-        return name or present[0]
-    if not present:
-        raise OrderError("no supervisor is running on this queue: start `python -m supervisor run`")
-    listed = ", ".join(present)
-    if name is None:
-        raise OrderError(f"several supervisors are running: name one by --supervisor ({listed})")
-    raise OrderError(f"no supervisor {name!r} is running; there are {listed}")
-
-
 def _order(
     options: dict[str, Any], name: str | None, action: str, argument: str, timeout_s: float
 ) -> None:
     async def work(queue: JobQueue) -> None:
         async with queue.translated():
-            supervisor = await _chosen(queue, name)
+            supervisor = await chosen_supervisor(queue, name)
             answer = await give_order(queue, supervisor, action, argument, timeout_s)
         err.print(answer, markup=False)
 

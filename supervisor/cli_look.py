@@ -45,9 +45,16 @@ def jobs(
 
     async def work(queue: JobQueue) -> None:
         async with queue.translated():
-            found = await queue.reader.jobs(
+            page = await queue.reader.jobs(
                 states=states, customer_id=customer, job_type=job_type, limit=limit
             )
+            found = page.jobs
+            while page.next_cursor and len(found) < limit:
+                page = await queue.reader.jobs(
+                    states=states, customer_id=customer, job_type=job_type,
+                    limit=limit - len(found), cursor=page.next_cursor,
+                )  # fmt: skip
+                found += page.jobs
         if as_json:
             print_json([job.to_json() for job in found])
         elif found:
@@ -143,7 +150,7 @@ def rejected(limit: int, as_json: bool, **options: Any) -> None:
 
     async def work(queue: JobQueue) -> None:
         async with queue.translated():
-            found = await queue.reader.rejected(limit)
+            found, _ = await queue.reader.rejected(limit)
         if as_json:
             print_json(found)
         elif found:

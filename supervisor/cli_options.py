@@ -13,7 +13,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Option -> field of the settings.
 _CONNECTION = {"redis_url": "redis_url", "queue": "queue_name", "data_dir": "data_dir"}
-_WORKERS = {"workers": "worker_count", "concurrency": "worker_concurrency"}
+_SERVICE = {
+    "workers": "worker_count", "concurrency": "worker_concurrency",
+    "host": "http_host", "port": "http_port",
+}  # fmt: skip
 
 
 def connection_options(command: F) -> F:
@@ -40,7 +43,7 @@ def worker_options(command: F) -> F:
 def config_of(options: dict[str, Any]) -> Config:
     """The settings: environment, then options; takes its options out of `options`."""
     overrides = {}
-    for option, field in {**_CONNECTION, **_WORKERS}.items():
+    for option, field in {**_CONNECTION, **_SERVICE}.items():
         value = options.pop(option, None)
         if value is not None:
             overrides[field] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -10,21 +9,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from scraper.jobs import JobResult, JobView
 from scraper.jobs.views import iso_time
+from supervisor.record_csv import csv_row, table_writer
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-CSV_FIELDS = (
-    "url", "requestedUrl", "status", "depth", "foundOn", "fetchedAt", "contentType", "language",
-    "title", "description", "canonical", "bytes", "elapsed", "contentHash", "text",
-)  # fmt: skip
 
 
 def print_json(value: Any) -> None:
@@ -134,12 +128,12 @@ class RecordWriter:
 
     async def _write_to(self, file: TextIO, lines: AsyncIterator[bytes]) -> int:
         count = 0
-        table = csv.DictWriter(file, CSV_FIELDS, extrasaction="ignore")
+        table = table_writer(file)
         if self.kind == ".csv":
             table.writeheader()
         async for line in lines:
             if self.kind == ".csv":
-                table.writerow({k: _cell(v) for k, v in orjson.loads(line).items()})
+                table.writerow(csv_row(line))
             else:
                 before = "" if self.kind == ".jsonl" else ",\n" if count else "[\n"
                 file.write(before + line.decode() + ("\n" if self.kind == ".jsonl" else ""))
@@ -148,10 +142,3 @@ class RecordWriter:
             file.write("\n]\n" if count else "[]\n")
         file.flush()
         return count
-
-
-def _cell(value: object) -> object:
-    """A CSV cell that no spreadsheet runs as a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value

@@ -18,14 +18,18 @@ from supervisor.service import ScraperWorkerService
 
 @click.command()
 @worker_options
+@click.option("--host", metavar="ADDRESS", help="Where the HTTP API listens; default 127.0.0.1.")
+@click.option("--port", type=int, metavar="N", help="Its port; default 8000, 0 takes a free one.")
+@click.option("--no-http", is_flag=True, help="No HTTP API.")
 @connection_options
-def run(**options: Any) -> int:
-    """Run the service: workers, raw pushes, events; until SIGTERM or Ctrl-C."""
+def run(no_http: bool, **options: Any) -> int:
+    """Run the service: workers, HTTP API, raw pushes, events; until SIGTERM or Ctrl-C."""
     config = config_of(options)
     configure_logs(config.log_level)
 
     async def serve() -> int:
-        return await ScraperWorkerService(config=config).run_until_signal()
+        service = ScraperWorkerService(config=config, serve_http=not no_http)
+        return await service.run_until_signal()
 
     return asyncio.run(serve())
 

@@ -12,6 +12,8 @@ from scraper.jobs.config import env_name
 # Arguments that other services name like this, and our settings.
 _ALIASES = {"concurrency": "worker_concurrency", "max_job_duration": "max_job_duration_ms"}
 
+_NOT_FOR_WORKERS = frozenset({"api_token"})
+
 # glibc gives a page's parsed tree back to the kernel and faults the next one in again: a third of
 # the parse. Up to this much is kept instead. Other C libraries ignore these.
 ALLOCATOR = {
@@ -42,7 +44,11 @@ def worker_environment(
     `redis_url`: where the queue was opened. `pools`: which jobs the workers take (`@<id>`: that
     one alone), None for all types.
     """
-    settings = {env_name(field): _text(getattr(config, field)) for field in Config.model_fields}
+    settings = {
+        env_name(field): _text(getattr(config, field))
+        for field in Config.model_fields
+        if field not in _NOT_FOR_WORKERS
+    }
     environment = {**ALLOCATOR, **settings}
     environment["REDIS_URL"] = redis_url
     if pools is not None:

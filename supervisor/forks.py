@@ -14,9 +14,14 @@ def own(descriptor: int) -> int:
     return descriptor
 
 
+def disown(descriptor: int) -> None:
+    """Its owner closes it here."""
+    _owned.discard(descriptor)
+
+
 def disown_and_close(descriptor: int) -> None:
     """Close it here."""
-    _owned.discard(descriptor)
+    disown(descriptor)
     os.close(descriptor)
 
 

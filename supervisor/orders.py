@@ -28,6 +28,14 @@ class OrderError(JobsError):
     """No supervisor took the order, or it could not carry it out."""
 
 
+class NoSupervisorError(OrderError):
+    """The supervisor that is meant is not there, or it is not clear which one is."""
+
+
+class OrderPendingError(OrderError):
+    """No answer in time: it may still carry the order out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """`action` is restart (worker id, or "*" for all), scale (a number, or auto) or drain ("")."""
@@ -45,10 +53,29 @@ async def present_supervisors(queue: JobQueue) -> list[str]:
     return [report["name"] for report in await read_reports(queue) if report["takesOrders"]]
 
 
+async def chosen_supervisor(queue: JobQueue, name: str | None) -> str:
+    """The supervisor that is meant; None: the only one. Raises NoSupervisorError with those that
+    are there."""
+    present = await present_supervisors(queue)
+    if name in present or (name is None and len(present) == 1):
+        return name or present[0]
+    if not present:
+        raise NoSupervisorError(
+            "no supervisor is running on this queue: start `python -m supervisor run`"
+        )
+    listed = ", ".join(present)
+    if name is None:
+        raise NoSupervisorError(f"several supervisors are running: name one of {listed}")
+    raise NoSupervisorError(f"no supervisor {name!r} is running; there are {listed}")
+
+
 async def give_order(
     queue: JobQueue, supervisor: str, action: str, argument: str, timeout_s: float
 ) -> str:
-    """Have one supervisor do something; what it answered. Raises OrderError."""
+    """Have one supervisor do something; what it answered.
+
+    Raises OrderError when it refuses, OrderPendingError when it does not answer in time.
+    """
     keys = queue.transitions.keys
     answer_key = keys.key(f"answer:{secrets.token_hex(8)}")
     order = json.dumps({"action": action, "argument": argument, "answer": answer_key})
@@ -59,12 +86,13 @@ async def give_order(
         await pipe.execute()
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
-        if reply := await queue.blocking.blpop([answer_key], timeout=BLOCK_S):
+        block_s = max(0.05, min(BLOCK_S, deadline_s - time.monotonic()))
+        if reply := await queue.blocking.blpop([answer_key], timeout=block_s):
             answer = json.loads(reply[1])
             if answer["ok"]:
                 return str(answer["text"])
             raise OrderError(f"{supervisor}: {answer['text']}")
-    raise OrderError(
+    raise OrderPendingError(
         f"{supervisor} did not answer within {timeout_s:g} s: it may still carry the order out"
     )
 

@@ -20,12 +20,18 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 WORKER_COMMAND = (sys.executable, "-P", lifeline.__file__, "scrapy", "work")
 
 # They would lead a worker to another Scrapy project than ours.
+# A child is given what it needs of ours by name; the operator's token is none of a worker's.
 _FOREIGN = (
     "SCRAPY_SETTINGS_MODULE", "SCRAPY_PROJECT", "LIFELINE_FD", BOARD_FD, "WORKER_ID",
-    "WORKER_POOLS",
+    "WORKER_POOLS", "API_TOKEN",
 )  # fmt: skip
 # More pages than the worker has in flight: their callbacks may go on when their fetch is over.
 BOARD_PLACES = 256
+
+
+def inherited_environment() -> dict[str, str]:
+    """What a child gets of this process's environment."""
+    return {name: text for name, text in os.environ.items() if name not in _FOREIGN}
 
 
 class Lifeline:
@@ -117,13 +123,12 @@ class WorkerLauncher:
         self._lifeline.close()
 
     def _environment_of(self, instance: str, board: int) -> dict[str, str]:
-        inherited = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
         own = {
             "WORKER_ID": instance,
             "LIFELINE_FD": str(self._lifeline.read_end),
             BOARD_FD: str(board),
         }
-        return inherited | self._environment | own
+        return inherited_environment() | self._environment | own
 
     @contextlib.contextmanager
     def _output(self) -> Iterator[int]:

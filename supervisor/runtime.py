@@ -21,6 +21,7 @@ from supervisor.environment import worker_environment
 from supervisor.feed import EventFeed
 from supervisor.fleet_report import FleetReporter
 from supervisor.health import HealthStatus
+from supervisor.http_process import HttpServerKeeper
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
 from supervisor.memory_warden import MemoryWarden, memory_limits
@@ -66,6 +67,7 @@ class Runtime:
         self.children = Children(name.text)
         self.broadcast = Broadcaster(queue, listeners, name.text)
         self.monitor: HealthMonitor | None = None
+        self.http: HttpServerKeeper | None = None
         self.fleet = FleetLoop(
             self.children,
             launcher,
@@ -86,6 +88,7 @@ class Runtime:
         pools: Sequence[str] | None,
         limits: RestartLimits | None,
         worker_log: Path | None,
+        serve_http: bool,
     ) -> Runtime:
         """Reach the queue and take over what a dead predecessor left. No worker runs yet.
 
@@ -105,6 +108,9 @@ class Runtime:
             launcher = WorkerLauncher(environment, log_path=worker_log)
             undo.callback(launcher.close)
             runtime = cls(queue, name, launcher, limits, listeners)
+            if serve_http:
+                runtime.http = HttpServerKeeper(config, queue.url)
+                undo.callback(runtime.http.close)
             async with queue.translated():
                 await runtime._bury_predecessor()
                 await runtime.feed.start()
@@ -132,6 +138,8 @@ class Runtime:
         )
         self.duties.start("report", reporter.run)
         self._undo.push_async_callback(self._leave, reporter)
+        if self.http is not None:
+            self.duties.start("http", self.http.run)
         if watch_doors:
             self._watch_doors()
         if self.queue.embedded is not None:

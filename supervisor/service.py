@@ -65,6 +65,7 @@ class ScraperWorkerService:
         watch_doors: bool = True,
         worker_log: Path | None = None,
         restart_limits: RestartLimits | None = None,
+        serve_http: bool = False,
         **settings: Any,
     ) -> None:
         """`config` None: the environment's settings. The other arguments win over it; `settings`
@@ -72,8 +73,8 @@ class ScraperWorkerService:
 
         `pools`: which jobs the workers take (`@<job id>`: that one alone), None for all.
         `watch_doors` False: raw pushes are left to other supervisors. `worker_log`: a file for
-        the workers' output, None for our standard error.
-        Raises ConfigError.
+        the workers' output, None for our standard error. `serve_http`: the HTTP API, too, on
+        `http_host` and `http_port`. Raises ConfigError.
         """
         arguments = {
             "worker_count": worker_count,
@@ -91,6 +92,7 @@ class ScraperWorkerService:
         self._watch_doors = watch_doors
         self._worker_log = worker_log
         self._restart_limits = restart_limits
+        self._serve_http = serve_http
         self._listeners = Listeners()
         self._runtime: Runtime | None = None
         self._started_s = 0.0
@@ -143,7 +145,7 @@ class ScraperWorkerService:
             route_to_logging()
             runtime = await Runtime.open(
                 self.config, self._listeners, pools=self._pools, limits=self._restart_limits,
-                worker_log=self._worker_log,
+                worker_log=self._worker_log, serve_http=self._serve_http,
             )  # fmt: skip
             self._runtime, self._started_s = runtime, time.monotonic()
             try:
@@ -233,6 +235,12 @@ class ScraperWorkerService:
         """The queue that it works on, open while the service runs."""
         return self._running.queue
 
+    @property
+    def http_url(self) -> str | None:
+        """Where the HTTP API is, None without one."""
+        http = self._runtime.http if self._runtime else None
+        return http.url if http else None
+
     async def get_health_status(self) -> HealthStatus:
         """How it is now; asks Redis, and says so when that gives no answer."""
         runtime = self._runtime
@@ -297,6 +305,8 @@ class ScraperWorkerService:
             "service started", supervisor=runtime.name.text, queue=runtime.queue.name,
             workers=workers, redis=safe_url(runtime.queue.url),
         )  # fmt: skip
+        if self.http_url:
+            log.info("HTTP API", url=self.http_url)
         embedded = runtime.queue.embedded
         if embedded is not None and self._watch_doors:
             push = f"{embedded.redis_cli_hint} lpush {runtime.queue.name} https://example.com/"

@@ -172,6 +172,17 @@ class Config(BaseModel):
         (), "ALLOW_PRIVATE_HOSTS", "Hosts, host:port or CIDR that may be private; comma-separated."
     )
     presets_file: Path | None = _setting(None, "PRESETS_FILE", "The user's own presets, TOML.")
+    http_host: str = _setting(
+        "127.0.0.1", "HTTP_HOST", "Address of the HTTP API; one beyond loopback needs API_TOKEN.",
+        pattern=r"^[A-Za-z0-9.:_-]{1,255}$",
+    )  # fmt: skip
+    http_port: int = _setting(
+        8000, "HTTP_PORT", "Port of the HTTP API; 0 takes any free one.", ge=0, le=65_535
+    )
+    api_token: str | None = _setting(
+        None, "API_TOKEN", "A token of the operator for the HTTP API, besides those made by "
+        "`token create`.", pattern=r"^[!-~]{16,512}$", repr=False,
+    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "LOG_LEVEL", "debug, info, warning or error."
     )
@@ -206,6 +217,11 @@ class Config(BaseModel):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("api_token", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
 
     @field_validator("redis_url")
     @classmethod
@@ -292,13 +308,19 @@ def _faults(error: ValidationError) -> Iterator[str]:
         text = fault["msg"].removeprefix("Value error, ")
         if field in Config.model_fields:
             allowed = text if fault["type"] == "value_error" else _allowed(field)
-            given = safe_url(str(fault["input"])) if field == "redis_url" else shown(fault["input"])
-            yield f"{env_name(field)} is {given}: {allowed}"
+            yield f"{env_name(field)} is {_given(field, fault['input'])}: {allowed}"
         elif field:
             meant = nearest(field, Config.model_fields)
             yield f"{field} is no setting" + (f": did you mean {meant}?" if meant else "")
         else:
             yield text
+
+
+def _given(field: str, value: object) -> str:
+    """A wrong value as a message may show it."""
+    if field == "api_token":
+        return "not one"
+    return safe_url(str(value)) if field == "redis_url" else shown(value)
 
 
 def _faults_between(values: Mapping[str, Any], error: ValidationError) -> Iterator[str]:
@@ -324,6 +346,8 @@ def _allowed(field: str) -> str:
         for name in ("ge", "gt", "le", "pattern")
         if (value := getattr(rule, name, None)) is not None
     }
+    if field == "api_token":
+        return "give 16 to 512 visible ASCII characters, such as `openssl rand -hex 32` makes"
     if "pattern" in limits:
         return f"give a text that matches {limits['pattern']}"
     if setting.annotation is bool:

@@ -66,6 +66,8 @@ class EventReader:
         self.redis = redis
         self.key = Keys(queue).key("events")
         self.position = after
+        # Which event since the stream began the position is at, where that is known.
+        self._number: int | None = None
 
     async def start(self) -> None:
         """Fix the position, so that every event from now on is read."""
@@ -77,23 +79,47 @@ class EventReader:
         """The next events, oldest first; empty when none came within `block_ms`."""
         await self.start()
         assert self.position is not None
-        reply = await self.redis.xread({self.key: self.position}, READ_COUNT, block_ms)
+        # One as a sign that there are some; all are read together with what was trimmed, since
+        # both must be of one instant.
+        is_there = await self.redis.xread({self.key: self.position}, 1, block_ms)
+        return await self.read_now() if is_there else []
+
+    async def read_now(self) -> list[QueueEvent]:
+        """The next events that are there already, oldest first."""
+        await self.start()
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.xread({self.key: self.position}, READ_COUNT)
+            pipe.xinfo_stream(self.key)
+            reply, info = await pipe.execute(raise_on_error=False)
+        if isinstance(reply, Exception):
+            raise reply
         if not reply:
             return []
         entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
         events = [_event(entry_id, raw) for entry_id, raw in entries]
-        gap = await self._gap(events[0].id)
+        gap = self._gap(events[0].id, info)
+        if len(events) < READ_COUNT:
+            self._number = int(info["entries-added"])
+        elif self._number is not None:
+            self._number += len(events)
         self.position = events[-1].id
         return [gap, *events] if gap else events
 
-    async def _gap(self, first: str) -> QueueEvent | None:
-        if self.position in (None, "0-0"):
-            return None
-        info = await self.redis.xinfo_stream(self.key)
-        deleted = info.get("max-deleted-entry-id", b"0-0")
-        deleted = deleted.decode() if isinstance(deleted, bytes) else deleted
+    def _gap(self, first: str, info: Any) -> QueueEvent | None:
+        """What to say when events behind the position are gone.
+
+        Redis keeps no record of what it trimmed. A reader that has read to the end once counts,
+        and is right; one that comes back with a position alone may hear of a gap also where the
+        last event that it saw was the last one trimmed.
+        """
         assert self.position is not None
-        if _order(deleted) <= _order(self.position):
+        entry = info["first-entry"]
+        trimmed = int(info["entries-added"]) - int(info["length"])
+        if self.position == "0-0" or trimmed <= 0 or entry is None:
+            return None
+        if _order(self.position) >= _order(entry[0].decode()):
+            return None
+        if self._number is not None and trimmed <= self._number:
             return None
         detail = {"after": self.position, "before": first}
         return QueueEvent(first, "gap", "", "", _order(first)[0], detail)

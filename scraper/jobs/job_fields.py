@@ -81,11 +81,12 @@ JobId = Annotated[
         )
     ),
 ]
+CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 CustomerId = Annotated[
     str,
     BeforeValidator(
         _text_like(
-            r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}",
+            CUSTOMER_ID.pattern,
             "give 1 to 128 letters, digits or . _ : @ -, a letter or digit first",
         )
     ),

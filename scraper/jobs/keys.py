@@ -183,6 +183,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
     ),
     KeySpec("orders:<supervisor>", "list", "command line", "taken; TTL 60 s", "orders, JSON"),
     KeySpec("answer:<order>", "list", "supervisor", "taken; TTL 120 s", "what became of an order"),
+    KeySpec(
+        "tokens",
+        "hash",
+        "command line",
+        "revoked one by one",
+        "token id -> whose it is, and the SHA-256 of the token",
+    ),
     KeySpec("job:<id>", "hash", "submit_jobs", _WITH_JOB, "spec, state, counts, times"),
     KeySpec(
         "job:<id>:pages",

@@ -27,20 +27,10 @@ class OpenedQueue(JobQueue):
             self.embedded = None
 
 
-async def open_queue(
-    config: Config | None = None, *, client_name: str | None = None
-) -> OpenedQueue:
-    """A ready queue. Close it with `shutdown()`.
-
-    Raises RedisUnreachableError, EmbeddedUnavailableError, ConfigError.
-    """
-    config = config or load_config()
+def queue_at(url: str, config: Config, *, client_name: str | None = None) -> OpenedQueue:
+    """A queue on a server that need not be there yet: nothing is sent before its first use, and
+    somebody else has opened it with `open_queue`. Raises ConfigError."""
     presets = load_presets(config.presets_file)
-    embedded = None
-    url = config.server_url
-    if not url:
-        embedded = await asyncio.to_thread(EmbeddedServer.acquire, config.data_dir)
-        url = embedded.url
     queue = OpenedQueue(
         connect(url, client_name=client_name),
         config,
@@ -49,6 +39,24 @@ async def open_queue(
         presets=presets,
     )
     queue.url = url
+    return queue
+
+
+async def open_queue(
+    config: Config | None = None, *, client_name: str | None = None
+) -> OpenedQueue:
+    """A ready queue. Close it with `shutdown()`.
+
+    Raises RedisUnreachableError, EmbeddedUnavailableError, ConfigError.
+    """
+    config = config or load_config()
+    load_presets(config.presets_file)  # a fault of theirs, before a server is started
+    embedded = None
+    url = config.server_url
+    if not url:
+        embedded = await asyncio.to_thread(EmbeddedServer.acquire, config.data_dir)
+        url = embedded.url
+    queue = queue_at(url, config, client_name=client_name)
     queue.embedded = embedded
     try:
         await queue.initialize()

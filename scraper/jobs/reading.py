@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from scraper.jobs.keys import Keys
+from scraper.jobs.listing import JobPage, list_jobs
 from scraper.jobs.records import record_json, unpack_record
 from scraper.jobs.states import JobState, PageState
 from scraper.jobs.views import JobResult, JobView, QueueCounts
 
 ERRORS_IN_RESULT = 100
 RECORDS_PER_READ = 100
+READ_BYTES = 1024 * 1024
+# One call looks at about this many pages at the most, so that a rare state costs no more.
+PAGES_PER_SCAN, PAGE_SCANS = 500, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,51 +59,20 @@ class Reader:
         raw = await self.redis.hget(self.keys.job(job_id), "state")
         return JobState(raw.decode()) if raw else None
 
-    async def job_ids(
-        self,
-        *,
-        states: Sequence[JobState] = tuple(JobState),
-        customer_id: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> list[str]:
-        """Ids, the newest first, of one customer or of some states."""
-        if customer_id is not None:
-            raw = await self.redis.zrevrange(
-                self.keys.key(f"customer:{customer_id}:jobs"), offset, offset + limit - 1
-            )
-            return [item.decode() for item in raw]
-        found: list[tuple[float, str]] = []
-        for state in states:
-            key = self.keys.key(f"jobs:{state.value}")
-            raw = await self.redis.zrevrange(key, 0, offset + limit - 1, withscores=True)
-            found += [(score, member.decode()) for member, score in raw]
-        found.sort(reverse=True)
-        return [job_id for _, job_id in found[offset : offset + limit]]
-
     async def jobs(
         self,
         *,
-        states: Sequence[JobState] = tuple(JobState),
+        states: Collection[JobState] = tuple(JobState),
         customer_id: str | None = None,
         job_type: str | None = None,
         limit: int = 50,
-    ) -> list[JobView]:
-        """Jobs, the newest first; filters combine."""
-        views: list[JobView] = []
-        offset, batch = 0, max(limit, 50)
-        while len(views) < limit:
-            ids = await self.job_ids(
-                states=states, customer_id=customer_id, limit=batch, offset=offset
-            )
-            for job_id in ids:
-                view = await self.job(job_id)
-                if view and view.state in states and job_type in (None, view.type):
-                    views.append(view)
-            offset += batch
-            if len(ids) < batch:
-                break
-        return views[:limit]
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Some jobs, the newest first; see `list_jobs`. Raises InvalidCursorError."""
+        return await list_jobs(
+            self.redis, self.keys, states=states, customer_id=customer_id, job_type=job_type,
+            limit=limit, cursor=cursor,
+        )  # fmt: skip
 
     async def result(self, job_id: str) -> JobResult | None:
         """How a job ended; None while it has not, or when there is none."""
@@ -118,16 +91,19 @@ class Reader:
         return [unpack_record(item) for item in raw], after if len(raw) == count else None
 
     async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
-        """All records from `cursor` on as JSON texts, at constant memory."""
+        """All records from `cursor` on as JSON texts, at constant memory, also of large ones."""
+        count = 1
         while True:
             raw = await self.redis.lrange(
-                self.keys.job(job_id, "records"), cursor, cursor + RECORDS_PER_READ - 1
+                self.keys.job(job_id, "records"), cursor, cursor + count - 1
             )
             for item in raw:
                 yield record_json(item)
-            if len(raw) < RECORDS_PER_READ:
+            if len(raw) < count:
                 return
             cursor += len(raw)
+            size_bytes = sum(map(len, raw)) // len(raw) + 1
+            count = max(1, min(RECORDS_PER_READ, READ_BYTES // size_bytes, 4 * count))
 
     async def errors(self, job_id: str, cursor: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
         """Failed pages: url, code, message, status, attempt, at (ISO 8601)."""
@@ -150,16 +126,7 @@ class Reader:
     async def page(self, job_id: str, url: str) -> StoredPage | None:
         """What the frontier knows of one canonical URL."""
         raw = await self.redis.hget(self.keys.job(job_id, "pages"), url)
-        if raw is None:
-            return None
-        state, depth, parent, attempts, *note = raw.decode().split(" ", 4)
-        found_on = None
-        if int(parent) >= 0:
-            stored = await self.redis.lindex(self.keys.job(job_id, "recorded"), int(parent))
-            found_on = stored.decode() if stored else None
-        return StoredPage(
-            PageState(state), int(depth), found_on, int(attempts), note[0] if note else ""
-        )
+        return (await self._stored_pages(job_id, [raw]))[0] if raw is not None else None
 
     async def suspect(self, job_id: str, url: str) -> Suspect | None:
         """What is held against a page; None when nothing is."""
@@ -169,10 +136,56 @@ class Reader:
         stored = orjson.loads(raw)
         return Suspect(stored["charges"], stored["deaths"])
 
-    async def rejected(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Refused raw pushes, the newest first: payload, reason, door, at."""
-        raw = await self.redis.lrange(self.keys.key("rejected"), 0, limit - 1)
-        return [orjson.loads(item) for item in raw]
+    async def pages(
+        self, job_id: str, cursor: int = 0, *, states: Collection[PageState] = tuple(PageState)
+    ) -> tuple[list[tuple[str, StoredPage]], int | None]:
+        """Some pages that the frontier knows, in no order, by URL; and the next cursor, None at
+        the end. A page whose state changes meanwhile may come twice, none that stays is missed."""
+        key = self.keys.job(job_id, "pages")
+        found: list[tuple[bytes, bytes]] = []
+        next_cursor = cursor
+        for _ in range(PAGE_SCANS):
+            next_cursor, raw = await self.redis.hscan(key, next_cursor, count=PAGES_PER_SCAN)
+            found += [
+                (url, packed) for url, packed in raw.items()
+                if PageState(packed[:1].decode()) in states
+            ]  # fmt: skip
+            if not next_cursor or len(found) >= PAGES_PER_SCAN:
+                break
+        pages = await self._stored_pages(job_id, [packed for _, packed in found])
+        urls = [url.decode() for url, _ in found]
+        return list(zip(urls, pages, strict=True)), next_cursor or None
+
+    async def _stored_pages(self, job_id: str, packed: Sequence[bytes]) -> list[StoredPage]:
+        fields = [item.decode().split(" ", 4) for item in packed]
+        parents = sorted({int(parent) for _, _, parent, *_ in fields if int(parent) >= 0})
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for parent in parents:
+                pipe.lindex(self.keys.job(job_id, "recorded"), parent)
+            stored = await pipe.execute() if parents else []
+        urls = {
+            parent: url.decode() for parent, url in zip(parents, stored, strict=True) if url
+        }  # fmt: skip
+        return [
+            StoredPage(
+                PageState(state), int(depth), urls.get(int(parent)), int(attempts),
+                note[0] if note else "",
+            )
+            for state, depth, parent, attempts, *note in fields
+        ]  # fmt: skip
+
+    async def rejected(
+        self, limit: int = 100, cursor: int = 0
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Refused raw pushes, the newest first: payload, reason, door, at; and the next cursor,
+        None at the end. `cursor` 0 begins; else it counts from the oldest one, so that pushes
+        refused meanwhile shift nothing."""
+        key = self.keys.key("rejected")
+        length = int(await self.redis.llen(key))
+        start = length - min(cursor, length) if cursor else 0
+        raw = await self.redis.lrange(key, start, start + limit - 1)
+        left = length - start - len(raw)
+        return [orjson.loads(item) for item in raw], left if left > 0 and raw else None
 
     async def workers(self) -> dict[str, int]:
         """Worker instances with the epoch in ms at which their leases end."""

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from scraper.jobs.events import EventReader
 from scraper.jobs.leases import PageOutcome
+from tests.conftest import QUEUE
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit, submission
 from tests.support.queue_snapshot import QueueProbe
 
@@ -133,3 +135,25 @@ async def test_repeated_commit_tells_nothing_twice(queue: QueueDriver, probe: Qu
     await queue.commit("w1", commit)
     await queue.commit("w1", commit)
     assert names(probe).count("pageCommitted") == names(probe).count("workerCompleted") == 1
+
+
+async def test_a_reader_is_told_what_was_trimmed_before_it_came_and_nothing_else(
+    queue: QueueDriver,
+) -> None:
+    stream = queue.keys.key("events")
+    await queue.submit_many([submission(f"j{n:02}") for n in range(20)])
+    ids = [entry.decode() for entry, _ in await queue.redis.xrange(stream)]
+    late = EventReader(queue.redis, QUEUE, after=ids[3])
+    steady = EventReader(queue.redis, QUEUE)
+    await steady.start()
+    await queue.submit("a")
+    assert [event.name for event in await steady.read_now()] == ["jobWaiting"]
+    await queue.redis.xtrim(stream, maxlen=0, approximate=False)
+    await queue.submit("b")
+    assert [event.job_id for event in await steady.read_now()] == ["b"], "it had read all that went"
+    gap, event = await late.read_now()
+    assert (gap.name, gap.detail) == ("gap", {"after": ids[3], "before": event.id})
+    await queue.submit_many([submission("c"), submission("d")])
+    await queue.redis.xtrim(stream, maxlen=1, approximate=False)
+    assert [event.name for event in await steady.read_now()] == ["gap", "jobWaiting"]
+    assert await steady.read_now() == []

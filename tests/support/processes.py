@@ -17,9 +17,14 @@ Process = subprocess.Popen[bytes]
 
 def environment(redis_url: str | None, **more: str) -> dict[str, str]:
     """The environment of a command: none of the machine's settings of ours."""
-    ours = ("REDIS_URL", "QUEUE_NAME", "DATA_DIR", "WORKER_", "LIFELINE_FD", "PYTEST_", "COV_")
+    ours = (
+        "REDIS_URL", "QUEUE_NAME", "DATA_DIR", "WORKER_", "LIFELINE_FD", "PYTEST_", "COV_",
+        "API_TOKEN", "HTTP_",
+    )  # fmt: skip
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    env |= {"LOG_LEVEL": "warning", "ALLOW_PRIVATE_HOSTS": "127.0.0.0/8", **more}
+    env |= {
+        "LOG_LEVEL": "warning", "ALLOW_PRIVATE_HOSTS": "127.0.0.0/8", "HTTP_PORT": "0", **more,
+    }  # fmt: skip
     if redis_url:
         env["REDIS_URL"] = redis_url
     return env

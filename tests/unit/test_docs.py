@@ -125,6 +125,9 @@ def test_every_command_named_exists_with_its_flags(page: Path) -> None:
     ):
         command = main.commands.get(name)
         assert command is not None, f"there is no command {name!r}"
+        if isinstance(command, click.Group):
+            name, command = rest.split()[0], command.commands.get(rest.split()[0])
+            assert command is not None, f"there is no command {name!r} in it"
         known = {flag for option in command.params for flag in option.opts} | {"--help", "--debug"}
         for flag in re.findall(r"(?<!\S)--[a-z-]+", rest):
             assert flag in known, f"{name} has no {flag}"

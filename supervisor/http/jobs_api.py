@@ -1,0 +1,127 @@
+"""Jobs: list them, look at one, act on one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from scraper.jobs import JobState, JobView
+from supervisor.http.errors import ApiError
+from supervisor.http.models import (
+    JobDetail,
+    JobFilters,
+    JobList,
+    Result,
+    RetryRequest,
+    StateChange,
+    StrictQuery,
+)
+from supervisor.http.replies import Asker, Queue, VisibleJob, errors, reply
+
+router = APIRouter(tags=["jobs"])
+
+LONGEST_WAIT_S = 60.0
+
+
+class Wait(StrictQuery):
+    """How long to wait for a job's end."""
+
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="s to wait for its end")] = 0
+
+
+@router.get("/jobs", response_model=JobList, responses=errors(), summary="List jobs")
+async def list_jobs(
+    queue: Queue, asker: Asker, filters: Annotated[JobFilters, Query()]
+) -> Response:
+    """The newest first. A page may be short and still have a `nextCursor`: go on with it.
+
+    One customer's jobs come by submission, others by their last change of state.
+    """
+    if not asker.may_see(filters.customer or asker.customer_id or ""):
+        raise ApiError(
+            403, "other_customer", f"this token is for customer {asker.customer_id!r}",
+            "leave `customer` out",
+        )  # fmt: skip
+    page = await queue.reader.jobs(
+        states=filters.state or tuple(JobState),
+        customer_id=asker.customer_id or filters.customer,
+        job_type=filters.type,
+        limit=filters.limit,
+        cursor=filters.cursor,
+    )
+    jobs = [job.to_json() for job in page.jobs]
+    return reply({"jobs": jobs, "nextCursor": page.next_cursor})
+
+
+@router.get("/jobs/{jobId}", response_model=JobDetail, responses=errors(404), summary="One job")
+async def job(queue: Queue, view: VisibleJob) -> Response:
+    """The job as it stands."""
+    counts, _ = await queue.reader.filtered(view.id)
+    return reply({**view.to_json(), "filtered": counts})
+
+
+@router.get(
+    "/jobs/{jobId}/result", response_model=Result, responses=errors(404, 409),
+    summary="How a job ended",
+)  # fmt: skip
+async def result(queue: Queue, view: VisibleJob, wait: Annotated[Wait, Query()]) -> Response:
+    """409 while it has not ended; with `wait`, after that time. Its pages: `/data`."""
+    if wait.wait and not view.state.is_final:
+        return reply((await queue.wait_for(view.id, wait.wait)).to_json())
+    return reply((await queue.result(view.id)).to_json())
+
+
+@router.post(
+    "/jobs/{jobId}/cancel", response_model=StateChange, responses=errors(404, 409),
+    summary="Cancel a job",
+)  # fmt: skip
+async def cancel(queue: Queue, view: VisibleJob) -> Response:
+    """Its records stay. One that has ended already is unchanged."""
+    before = await queue.cancel(view.id)
+    return _changed(view, before, before if before.is_final else JobState.CANCELLED)
+
+
+@router.post(
+    "/jobs/{jobId}/pause", response_model=StateChange, responses=errors(404, 409),
+    summary="Pause a job",
+)  # fmt: skip
+async def pause(queue: Queue, view: VisibleJob) -> Response:
+    """Pages in flight are finished. One that has ended is unchanged."""
+    before = await queue.pause(view.id)
+    return _changed(view, before, before if before.is_final else JobState.PAUSED)
+
+
+@router.post(
+    "/jobs/{jobId}/resume", response_model=StateChange, responses=errors(404, 409),
+    summary="Resume a job",
+)  # fmt: skip
+async def resume(queue: Queue, view: VisibleJob) -> Response:
+    """Go on with a paused job; any other is unchanged."""
+    return _changed(view, view.state, await queue.resume(view.id))
+
+
+@router.post(
+    "/jobs/{jobId}/retry", response_model=StateChange, responses=errors(404, 409),
+    summary="Run a job again",
+)  # fmt: skip
+async def retry(
+    queue: Queue, view: VisibleJob, request: Annotated[RetryRequest, Query()]
+) -> Response:
+    """What failed and what is left, or only what failed; recorded pages stay."""
+    before = await queue.retry(view.id, failed_pages_only=request.failed_pages)
+    return _changed(view, before, JobState.WAITING)
+
+
+@router.delete(
+    "/jobs/{jobId}", status_code=204, responses=errors(404, 409), summary="Delete an ended job"
+)
+async def remove(queue: Queue, view: VisibleJob) -> Response:
+    """With all its records."""
+    await queue.remove(view.id)
+    return Response(status_code=204)
+
+
+def _changed(view: JobView, before: JobState, now: JobState) -> Response:
+    return reply({"jobId": view.id, "stateBefore": before.value, "state": now.value})
