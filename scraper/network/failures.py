@@ -150,15 +150,6 @@ class UnsupportedSchemeError(NetworkError, scrapy_errors.UnsupportedURLSchemeErr
         super().__init__(f"not an http or https URL: {url}")
 
 
-class TooManyRedirectsError(NetworkError, scrapy_errors.IgnoreRequest):
-    """The chain of redirects did not end in time."""
-
-    code = "too_many_redirects"
-
-    def __init__(self, url: str, redirects: int) -> None:
-        super().__init__(f"more than {redirects} redirects, the last one at {url}")
-
-
 _FOREIGN_CODES: tuple[tuple[type[BaseException], str], ...] = (
     (scrapy_errors.CannotResolveHostError, "dns"),
     (scrapy_errors.DownloadConnectionRefusedError, "refused"),

@@ -1,6 +1,6 @@
-"""The downloader middlewares of page fetches: redirects, and cookies kept apart by job.
+"""The downloader middleware of page fetches: cookies, kept apart by job.
 
-Both cost one comparison on a page that neither redirects nor deals in cookies.
+It costs one comparison on a page that deals in no cookies.
 """
 
 from __future__ import annotations
@@ -8,21 +8,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from http.cookiejar import Cookie
-from typing import Any, Self
+from typing import Any
 
 from scrapy import Request
-from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
-from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.http.cookies import CookieJar
 from scrapy.utils.httpobj import urlparse_cached
 from tldextract import TLDExtract
 
-from scraper.network.failures import BadResponseError, TooManyRedirectsError
-
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 # The jars of this many jobs are kept; a worker has far fewer open.
 _MAX_JARS = 1000
 # What browsers keep a site, and a cookie, at most.
@@ -32,38 +26,6 @@ _MAX_COOKIE_BYTES = 4096
 # Without its list of addresses, tldextract uses the public suffix list that it came with;
 # with it, the first cookie would block the event loop on a download.
 _split_domain = TLDExtract(suffix_list_urls=(), include_psl_private_domains=True)
-
-
-class PageRedirectMiddleware(RedirectMiddleware):
-    """Scrapy's redirects, with this package's errors and without a Referer to other sites."""
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        # Scrapy's one goes on to look for its Referer middleware, and warns without it.
-        middleware = cls(crawler.settings)
-        middleware.crawler = crawler
-        return middleware
-
-    def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
-        """The response, or the request that it redirects to.
-
-        Raises `TooManyRedirectsError`, or `BadResponseError` where Location is no URL.
-        """
-        if response.status not in _REDIRECTS:
-            return response
-        try:
-            return super().process_response(request, response)
-        except IgnoreRequest as exc:
-            times = request.meta.get("redirect_times", 0)
-            raise TooManyRedirectsError(request.url, times) from exc
-        except ValueError as exc:
-            raise BadResponseError(f"Location cannot be read: {exc}") from exc
-
-    def handle_referer(self, request: Request, response: Response) -> None:
-        """Keep Referer and Host only on the same host."""
-        if urlparse_cached(request).netloc != urlparse_cached(response).netloc:
-            request.headers.pop("Referer", None)
-            request.headers.pop("Host", None)
 
 
 class JobCookiesMiddleware(CookiesMiddleware):

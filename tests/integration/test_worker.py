@@ -104,7 +104,8 @@ def outcomes_site(attempts: dict[str, int]) -> Site:
     pages: dict[str, Any] = {
         "/": html(
             "/ok", "/moved", "/again", "/away", "/loop", "/404", "/500", "/flaky", "/text", "/bin",
-            "/notype", "/empty", "/ok#part", "mailto:a@b.c", "javascript:x()", "/%7Eok",
+            "/notype", "/empty", "/to-bytes", "/to-no-url", "/to-mail", "/to-ftp",
+            "/ok#part", "mailto:a@b.c", "javascript:x()", "/%7Eok",
             "http://127.0.0.1:9/elsewhere",
         ),
         "/ok": html("/"),
@@ -112,7 +113,12 @@ def outcomes_site(attempts: dict[str, int]) -> Site:
         "/again": Answer(status=302, headers={"Location": "/ok"}),
         "/away": Answer(status=302, headers={"Location": "http://127.0.0.1:9/"}),
         "/loop": Answer(status=302, headers={"Location": "/loop"}),
+        "/to-bytes": Answer(status=307, headers={"Location": "/caf\u00c3\u00a9 au lait"}),
+        "/to-no-url": Answer(status=302, headers={"Location": "http://[bad/"}),
+        "/to-mail": Answer(status=302, headers={"Location": "mailto:me@site.example"}),
+        "/to-ftp": Answer(status=308, headers={"Location": "ftp://site.example/"}),
         "/target": html("/", title="target"),
+        "/caf%C3%A9%20au%20lait": html("/"),
         "/500": Answer(status=500),
         "/flaky": flaky,
         "/text": Answer(b"plain <a href=/no>no</a>", content_type="text/plain"),
@@ -132,9 +138,13 @@ def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: Queue) ->
     recorded = {url.removeprefix(site.url) for url in queue.recorded("table")}
     assert recorded == {
         "/", "/ok", "/target", "/flaky", "/text", "/bin", "/notype", "/empty", "/~ok",
+        "/caf%C3%A9%20au%20lait",
     }  # fmt: skip
     errors = {url.removeprefix(site.url): code for url, code in queue.errors("table").items()}
-    assert errors == {"/404": "http_404", "/500": "http_500", "/loop": "too_many_redirects"}
+    assert errors == {
+        "/404": "http_404", "/500": "http_500", "/loop": "too_many_redirects",
+        "/to-no-url": "bad_redirect", "/to-mail": "bad_redirect", "/to-ftp": "bad_redirect",
+    }  # fmt: skip
     counts = queue.counts("table")
     assert counts["skipped"] == 2  # /again leads to what is recorded, /away out of the scope
     assert counts["known"] == counts["done"] + counts["failed"] + counts["skipped"]

@@ -46,7 +46,6 @@ CASES: tuple[tuple[BaseException, str], ...] = (
     (BlockedAddressError("site.example", "127.0.0.1", 80, "loopback"), "blocked_address"),
     (failures.TooLargeError(10), "too_large"),
     (failures.UndecodableError("gzip", "bad header"), "undecodable"),
-    (failures.TooManyRedirectsError("http://site.example/", 20), "too_many_redirects"),
     (failures.UnsupportedSchemeError("ftp://site.example/"), "unsupported_scheme"),
     (scrapy_errors.CannotResolveHostError(), "dns"),
     (scrapy_errors.DownloadConnectionRefusedError(), "refused"),

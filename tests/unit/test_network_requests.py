@@ -6,12 +6,11 @@ import asyncio
 import ssl
 
 import pytest
-from scrapy import Request, Spider
-from scrapy.crawler import Crawler
+from scrapy import Request
 from scrapy.http import Response
 
-from scraper.network.failures import BadRequestError, BadResponseError
-from scraper.network.middlewares import JobCookiesMiddleware, PageRedirectMiddleware
+from scraper.network.failures import BadRequestError
+from scraper.network.middlewares import JobCookiesMiddleware
 from scraper.network.requests import Origin, Origins
 
 
@@ -110,36 +109,3 @@ def test_cookies_and_jars_are_bounded() -> None:
     for number in range(1500):
         receive(middleware, SITE, f"job {number}", "a=1")
     assert len(middleware.jars) == 1000
-
-
-def redirect(location: str | bytes, **request: object) -> Request | Response:
-    middleware = PageRedirectMiddleware.from_crawler(Crawler(Spider))
-    asked = Request(SITE, **request)  # type: ignore[arg-type]
-    response = Response(SITE, status=301, headers={"Location": location})
-    return middleware.process_response(asked, response)
-
-
-def test_redirect_keeps_referer_on_the_same_host_only() -> None:
-    headers = {"Referer": "https://www.site.example/x", "Cookie": "a=1", "Host": "www.site.example"}
-    same = redirect("/there", headers=headers)
-    away = redirect("https://other.example/", headers=headers)
-    assert isinstance(same, Request)
-    assert isinstance(away, Request)
-    assert same.headers["Referer"] == b"https://www.site.example/x"
-    assert not set(away.headers) & {b"Referer", b"Cookie", b"Host"}
-
-
-def test_location_in_other_bytes_is_escaped() -> None:
-    target = redirect("/caf\u00e9 au lait".encode())
-    assert isinstance(target, Request)
-    assert target.url == "https://www.site.example/caf%C3%A9%20au%20lait"
-
-
-def test_location_of_another_scheme_stays_a_response() -> None:
-    assert isinstance(redirect("ftp://site.example/"), Response)
-
-
-@pytest.mark.parametrize("location", ["http://[bad/", "mailto:me@site.example"])
-def test_location_that_is_no_url_is_a_bad_response(location: str) -> None:
-    with pytest.raises(BadResponseError):
-        redirect(location)
