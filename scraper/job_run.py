@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KNOWN_URLS_KEPT = 200_000
 LINKS_REMEMBERED = 100_000
+
+_cookiejars = itertools.count(1)
 
 
 @lru_cache(maxsize=64)
@@ -48,7 +50,7 @@ class JobRun:
         self.known: dict[str, int] = {}
         self.filtered: set[str] = set()
         # Not the job's id: a second attempt must start without the cookies of the first.
-        self.cookiejar = f"{job.job_id}#{secrets.token_hex(4)}"
+        self.cookiejar = next(_cookiejars)
         self._set_scope()
 
     def _set_scope(self) -> None:
@@ -72,6 +74,7 @@ class JobRun:
             self._set_scope()
         if job.attempt != self.attempt:
             self.attempt = job.attempt
+            self.cookiejar = next(_cookiejars)
             self.forget_known()
 
     def follow_site(self, url: str) -> None:

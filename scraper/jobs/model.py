@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from contextlib import suppress
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from scraper.jobs.errors import Fault, InvalidJobError, UnreadableJobError
 from scraper.jobs.faults import faults_of
@@ -23,6 +26,7 @@ from scraper.jobs.job_fields import (
     WebhookEvents,
 )
 from scraper.jobs.job_rules import SINGLE_PAGE, complete_fields, rule_faults
+from scraper.jobs.job_url import check_job_url
 from scraper.jobs.number_types import Real, Whole
 from scraper.jobs.payload import read_payload
 
@@ -31,6 +35,7 @@ __all__ = ["Backoff", "Fault", "InvalidJobError", "JobSpec", "Webhook", "parse_j
 DEFAULT_MAX_PAGES: Final = 1_000
 _DAY_MS: Final = 86_400_000
 _STORED_VERSION: Final = 1
+_SIBLING_URL: Final = "https://example.com/"
 
 
 class _Model(BaseModel):
@@ -111,12 +116,31 @@ class JobSpec(_Model):
             version = fields.pop("v", None)
             if version != _STORED_VERSION:
                 raise UnreadableJobError(f"has version {version}, this one reads {_STORED_VERSION}")
-            return cls.model_validate(fields, by_alias=True, by_name=False)
+            return cls._validated(fields)
         except ValidationError as error:
             faults = "; ".join(map(str, faults_of(error, FIELDS)))
             raise UnreadableJobError(f"does not fit ({faults})") from error
         except orjson.JSONDecodeError as error:
             raise UnreadableJobError("is no JSON") from error
+
+    @classmethod
+    def _validated(cls, fields: dict[str, Any]) -> Self:
+        url = fields.get("url")
+        # A copy would share its metadata, which is the one part that can be changed.
+        if cls is JobSpec and isinstance(url, str) and "metadata" not in fields:
+            rest = {name: value for name, value in fields.items() if name != "url"}
+            with suppress(ValidationError, PydanticCustomError):  # the whole says what is wrong
+                sibling = _sibling(orjson.dumps(rest))
+                return cast("Self", sibling.model_copy(update={"url": check_job_url(url)}))
+        return cls.model_validate(fields, by_alias=True, by_name=False)
+
+
+@lru_cache(maxsize=256)
+def _sibling(rest: bytes) -> JobSpec:
+    """A job with these stored fields (JSON, without the URL): many jobs differ in that only."""
+    return JobSpec.model_validate(
+        {**orjson.loads(rest), "url": _SIBLING_URL}, by_alias=True, by_name=False
+    )
 
 
 def _names(model: type[BaseModel]) -> tuple[str, ...]:
