@@ -88,17 +88,20 @@ class JobSpider(Spider):
     def parse(self, response: Response, **kwargs: Any) -> Iterable[Any]:
         """Record the page; add its links when this job type follows them."""
         work = self.current_work()
-        if is_html(_content_type(response), response.body[:512]):
-            work.record = self._html_record(response, work)
+        content_type = _content_type(response)
+        if is_html(content_type, response.body[:512]):
+            work.record = self._html_record(response, work, content_type)
         else:
             work.record = bare_record(response, work)
         return (work.record,) if self.emits_records else ()
 
-    def _html_record(self, response: Response, work: PageWork) -> dict[str, Any]:
+    def _html_record(
+        self, response: Response, work: PageWork, content_type: str | None
+    ) -> dict[str, Any]:
         page = parse_page(
             response.body,
             response.url,
-            content_type=_content_type(response),
+            content_type=content_type,
             profile=work.run.profile,
             content_language=_header(response, b"Content-Language"),
         )
@@ -108,7 +111,7 @@ class JobSpider(Spider):
             html=response.text if work.run.spec.html and hasattr(response, "text") else None,
             internal_links=internal,
             external_links=external,
-            **_facts(response, work),
+            **_facts(response, work, content_type),
         )
 
     def _add_links(
@@ -169,7 +172,7 @@ def _header(response: Response, name: bytes) -> str | None:
     return value.decode("latin-1") if value else None
 
 
-def _facts(response: Response, work: PageWork) -> dict[str, Any]:
+def _facts(response: Response, work: PageWork, content_type: str | None) -> dict[str, Any]:
     return {
         "url": work.final_url,
         "requested_url": work.lease.url,
@@ -177,7 +180,7 @@ def _facts(response: Response, work: PageWork) -> dict[str, Any]:
         "depth": work.lease.depth,
         "found_on": work.lease.found_on or None,
         "fetched_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "content_type": _content_type(response),
+        "content_type": content_type,
         "content_hash": content_hash(response.body),
         "body_bytes": len(response.body),
         "elapsed_ms": round((time.monotonic() - work.started_s) * 1000),
@@ -186,4 +189,4 @@ def _facts(response: Response, work: PageWork) -> dict[str, Any]:
 
 def bare_record(response: Response, work: PageWork) -> dict[str, Any]:
     """The record of content that is not parsed."""
-    return build_bare_record(**_facts(response, work))
+    return build_bare_record(**_facts(response, work, _content_type(response)))
