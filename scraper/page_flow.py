@@ -9,6 +9,7 @@ from typing import Any
 
 from itemadapter import ItemAdapter
 from scrapy import Request, signals
+from scrapy.core.scraper import Scraper
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
@@ -23,7 +24,7 @@ from scraper.jobs.leases import Filtered, LeasedPage
 from scraper.lineage import PageWork, current_work
 from scraper.network.failures import failure_code, failure_text
 from scraper.outcomes import retry_after_s
-from scraper.parse_limit import ParseLimitError, limited
+from scraper.parse_limit import ParseLimit, ParseLimitError
 from scraper.scope import InvalidUrlError, canonical_url, resolve
 
 logger = logging.getLogger(__name__)
@@ -62,15 +63,18 @@ class PageFlow:
         self._crawler = crawler
         self._spider_of = spider_of
         self._on_through = on_through
-        self._parse_limit_s = parse_limit_s
+        self._parse_limit = ParseLimit(parse_limit_s)
         self._board = board
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
+        # By the methods that spiders allow as callbacks: a few.
+        self._limited: dict[Callable[..., Any], Callable[..., Any]] = {}
         engine: Any = crawler.engine
         handle = getattr(engine, "_handle_downloader_output", None)
         if handle is None:
             raise EngineMismatchError("ExecutionEngine._handle_downloader_output")
         self._handle: EngineStep = handle
+        self._scraper: Scraper = engine.scraper
         engine._handle_downloader_output = self._handle_output
         crawler.signals.connect(self._on_spider_error, signals.spider_error)
         crawler.signals.connect(self._on_item, signals.item_scraped)
@@ -85,11 +89,13 @@ class PageFlow:
         """The request that fetches a leased page."""
         spider = self._spider_of(run.spec.type)
         callback, meta = apply_extra(lease.extra, spider)
-        callback = limited(callback, self._parse_limit_s)
+        run_callback = self._limited.get(callback)
+        if run_callback is None:
+            run_callback = self._limited[callback] = self._parse_limit.limited(callback)
         meta["cookiejar"] = run.cookiejar
         # The frontier's URLs are canonical: Scrapy need not escape them again.
         meta["verbatim_url"] = True
-        request = Request(lease.url, callback=callback, meta=meta, dont_filter=True)
+        request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
         self._works[request] = PageWork(lease, run)
         return request
 
@@ -132,7 +138,7 @@ class PageFlow:
         token = current_work.set(work)
         work.place = self._board.begin(work.lease.token)
         try:
-            deferred = self._handle(result, request)
+            deferred = self._scraper.enqueue_scrape(result, request)
         finally:
             self._board.parsed()
             current_work.reset(token)

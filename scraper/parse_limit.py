@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType, GeneratorType
 from typing import Any
 
@@ -21,45 +20,51 @@ class ParseLimitError(Exception):
         super().__init__(f"the page's callback took longer than {limit_s:g} s")
 
 
-@contextmanager
-def parse_limit(limit_s: float) -> Iterator[None]:
-    """Raise ParseLimitError in the block when it takes longer than `limit_s`.
+class ParseLimit:
+    """Limits callbacks to `limit_s` each; one for a process, for it takes SIGALRM.
 
-    Only in the main thread, and not within a single call into C: such a call ends first. A worker
-    that is held longer than the stall time-out is ended from outside.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    is_armed = True
-
-    def over(number: int, frame: FrameType | None) -> None:
-        if is_armed:
-            raise ParseLimitError(limit_s)
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, AGAIN_S)
-    try:
-        yield
-    finally:
-        is_armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def limited(callback: Callable[..., Any], limit_s: float) -> Callable[..., Any]:
-    """The callback with a limit on its time; what a generator yields is taken within it, too.
-
-    Asynchronous callbacks are passed on as they are.
+    The handler is set once: to set and to restore it for each page costs more than the timer.
     """
 
-    @functools.wraps(callback)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with parse_limit(limit_s):
-            output = callback(*args, **kwargs)
-            return list(output) if isinstance(output, GeneratorType) else output
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._is_armed = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, self._over)
 
-    # Requests that a callback makes from its own are told apart by this.
-    run.__self__ = getattr(callback, "__self__", None)  # type: ignore[attr-defined]
-    return run
+    def limited(self, callback: Callable[..., Any]) -> Callable[..., Any]:
+        """The callback, raising ParseLimitError when it takes too long.
+
+        What a generator yields is taken within the limit, too; asynchronous callbacks are passed on
+        as they are. Only in the main thread, and not within a single call into C: such a call ends
+        first. A worker that is held longer than the stall time-out is ended from outside.
+        """
+
+        @functools.wraps(callback)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if threading.current_thread() is not threading.main_thread():
+                return callback(*args, **kwargs)
+            self._arm()
+            try:
+                output = callback(*args, **kwargs)
+                return list(output) if isinstance(output, GeneratorType) else output
+            finally:
+                self._disarm()
+
+        # Requests that a callback makes from its own are told apart by this.
+        run.__self__ = getattr(callback, "__self__", None)  # type: ignore[attr-defined]
+        return run
+
+    def _arm(self) -> None:
+        self._is_armed = True
+        signal.setitimer(signal.ITIMER_REAL, self._limit_s, AGAIN_S)
+
+    def _disarm(self) -> None:
+        try:
+            self._is_armed = False
+        finally:  # the alarm may go off on the line above
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _over(self, number: int, frame: FrameType | None) -> None:
+        if self._is_armed:
+            raise ParseLimitError(self._limit_s)

@@ -12,9 +12,12 @@ from typing import Any
 
 from scrapy import Request, Spider, signals
 from scrapy.core.downloader import Downloader
+from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from scraper.network.handler import PageDownloadHandler
 from scraper.network.receivers import has_receivers
 
 
@@ -25,26 +28,46 @@ class PageDownloader(Downloader):
     have no effect.
     """
 
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        # The event loop itself holds tasks by weak references only.
+        self._tasks: set[asyncio.Task[None]] = set()
+
     def fetch(self, request: Request, spider: Spider | None = None) -> Deferred[Response | Request]:
         """A Deferred of what the downloader middlewares make of the response."""
         self.active.add(request)
-        task = asyncio.get_running_loop().create_task(self._fetch(request))
-        return Deferred.fromFuture(task)
+        fetched: Deferred[Response | Request] = Deferred()
+        task = asyncio.get_running_loop().create_task(self._fetch(request, fetched))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return fetched
 
-    async def _fetch(self, request: Request) -> Response | Request:
+    async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
         try:
-            return await self.middleware.download_async(self._transfer, request)
+            result: Response | Request | Failure
+            result = await self.middleware.download_async(self._transfer, request)
+        except Exception:
+            result = Failure()  # type: ignore[no-untyped-call]
         finally:
             self.active.remove(request)
+        # Not by Deferred.fromFuture, which takes another turn of the event loop.
+        fetched.callback(result)
 
     async def _transfer(self, request: Request) -> Response:
         self._tell(signals.request_reached_downloader, request=request)
         try:
-            response = await self.handlers.download_request_async(request)
+            response = await self._exchange(request)
             self._tell(signals.response_downloaded, response=response, request=request)
             return response
         finally:
             self._tell(signals.request_left_downloader, request=request)
+
+    async def _exchange(self, request: Request) -> Response:
+        # Scrapy's own look-up parses the whole URL for its scheme.
+        handler = self.handlers._handlers.get(request.url.partition(":")[0])
+        if isinstance(handler, PageDownloadHandler):
+            return await handler.download_request(request)
+        return await self.handlers.download_request_async(request)
 
     def _tell(self, signal: object, **facts: Any) -> None:
         if has_receivers(self.crawler, signal):

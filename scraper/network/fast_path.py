@@ -12,14 +12,14 @@ from typing import Any, Self
 
 from scrapy import Request, Spider, signals
 from scrapy.core.scraper import Scraper
-from scrapy.core.spidermw import SpiderMiddlewareManager
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter, LogFormatterResult
 from scrapy.signalmanager import SignalManager
-from scrapy.utils.defer import aiter_errback, iter_errback
+from scrapy.utils.defer import aiter_errback, deferred_from_coro, iter_errback
 from scrapy.utils.misc import warn_on_generator_with_return_value
 from scrapy.utils.spider import iterate_spider_output
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from scraper.network.receivers import has_receivers
@@ -46,8 +46,6 @@ class FastPath:
             return
         if type(scraper) is Scraper:
             scraper.__class__ = SequentialScraper
-        if type(scraper.spidermw) is SpiderMiddlewareManager:
-            scraper.spidermw.__class__ = OptionalSpiderMiddlewares
 
 
 class QuickSignals(SignalManager):
@@ -67,31 +65,53 @@ class QuickSignals(SignalManager):
 
 
 class SequentialScraper(Scraper):
-    """Handles a callback's output in order, in the page's own task.
+    """Calls a page's callback as soon as the page is there, and handles its output in order.
 
-    Scrapy starts `CONCURRENT_ITEMS` tasks and a queue for every page; this is what they do
-    with `CONCURRENT_ITEMS = 1`.
+    Scrapy queues each response, starts a task to call the callback, and `CONCURRENT_ITEMS` more
+    for its output. Here a callback that is no coroutine and yields nothing ends its page at once;
+    the output of others is handled as Scrapy does with `CONCURRENT_ITEMS = 1`, in one task.
     """
 
-    async def call_spider_async(
-        self, result: Response | Failure, request: Request
-    ) -> Iterable[Any] | AsyncIterator[Any]:
-        """The output of the page's callback, with spider middlewares or without."""
-        if not isinstance(result, Response):
-            return await super().call_spider_async(result, request)
-        # Without the two turns of the event loop that Scrapy gives to pending I/O: a page
-        # has taken several already since its bytes came in.
-        if result.request is None:
-            result.request = request
+    def enqueue_scrape(self, result: Response | Failure, request: Request) -> Deferred[None]:
+        """A Deferred of the end of the page: its callback and all that this yielded."""
+        if not isinstance(result, Response) or self.spidermw.middlewares:
+            return super().enqueue_scrape(result, request)
+        try:
+            output = self._call(result, request)
+        except Exception:
+            self.handle_spider_error(_failure(), request, result)
+            return succeed(None)
+        if output is None or (isinstance(output, list | tuple) and not output):
+            return succeed(None)
+        assert self.slot is not None
+        # Entered as being worked on: that is what the engine's idleness and back-out look at.
+        self.slot.add_response_request(result, request)
+        self.slot.next_response_request_deferred()
+        return deferred_from_coro(self._work_off(output, result, request))
+
+    def _call(self, response: Response, request: Request) -> Any:
+        if response.request is None:
+            response.request = request
         spider = self.crawler.spider
         if spider is None:
             raise RuntimeError("no open spider")
-        callback = result.request.callback or spider._parse
+        callback = response.request.callback or spider._parse
         warn_on_generator_with_return_value(spider, callback)
-        output = callback(result, **result.request.cb_kwargs)
-        if hasattr(output, "__await__"):
-            output = await output
-        return iterate_spider_output(output)
+        return callback(response, **response.request.cb_kwargs)
+
+    async def _work_off(self, output: Any, response: Response, request: Request) -> None:
+        try:
+            if hasattr(output, "__await__"):
+                output = await output
+            outputs = iterate_spider_output(output)
+        except Exception:
+            self.handle_spider_error(_failure(), request, response)
+        else:
+            await self.handle_spider_output_async(outputs, request, response)
+        finally:
+            assert self.slot is not None
+            self.slot.finish_response(response, request)
+            self._check_if_closing()
 
     async def handle_spider_output_async(
         self,
@@ -109,19 +129,8 @@ class SequentialScraper(Scraper):
                 await self._process_spidermw_output_async(output, response)
 
 
-class OptionalSpiderMiddlewares(SpiderMiddlewareManager):
-    """Calls the callback as it is where there is no spider middleware.
-
-    Scrapy passes each output through three nested generators even then.
-    """
-
-    async def scrape_response_async(
-        self, scrape_func: Any, response: Response, request: Request
-    ) -> Any:
-        """The callback's output, as the spider middlewares leave it."""
-        if self.middlewares:
-            return await super().scrape_response_async(scrape_func, response, request)
-        return await scrape_func(response, request)
+def _failure() -> Failure:
+    return Failure()  # type: ignore[no-untyped-call]
 
 
 class PageLogFormatter(LogFormatter):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scraper.parse_limit import ParseLimitError, limited, parse_limit
+from scraper.parse_limit import ParseLimit, ParseLimitError
 
 
 def spin() -> None:
@@ -17,8 +17,8 @@ def spin() -> None:
 
 
 def test_a_loop_without_end_is_ended() -> None:
-    with pytest.raises(ParseLimitError, match=r"0\.05 s"), parse_limit(0.05):
-        spin()
+    with pytest.raises(ParseLimitError, match=r"0\.05 s"):
+        ParseLimit(0.05).limited(spin)()
 
 
 def test_a_callback_that_catches_everything_is_ended_all_the_same() -> None:
@@ -35,7 +35,7 @@ def test_a_callback_that_catches_everything_is_ended_all_the_same() -> None:
                     raise
 
     with pytest.raises(ParseLimitError):
-        limited(stubborn, 0.05)()
+        ParseLimit(0.05).limited(stubborn)()
     assert caught == 2
 
 
@@ -45,16 +45,15 @@ def test_a_generator_is_taken_within_the_limit() -> None:
             yield 1
 
     with pytest.raises(ParseLimitError):
-        limited(endless, 0.05)()
+        ParseLimit(0.05).limited(endless)()
 
 
-def test_nothing_is_raised_after_the_block_and_the_handler_is_as_before() -> None:
-    before = signal.getsignal(signal.SIGALRM)
-    assert limited(lambda value: value + 1, 0.05)(1) == 2
+def test_nothing_is_raised_after_the_callback() -> None:
+    assert ParseLimit(0.05).limited(lambda value: value + 1)(1) == 2
     end_s = time.monotonic() + 0.1
     while time.monotonic() < end_s:
         pass
-    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_the_callback_keeps_the_names_by_which_it_is_stored() -> None:
@@ -62,6 +61,6 @@ def test_the_callback_keeps_the_names_by_which_it_is_stored() -> None:
         def parse_item(self) -> None: ...
 
     spider = Spider()
-    wrapped = limited(spider.parse_item, 1)
+    wrapped = ParseLimit(1).limited(spider.parse_item)
     assert wrapped.__name__ == "parse_item"
     assert wrapped.__self__ is spider  # type: ignore[attr-defined]
