@@ -6,7 +6,7 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scraper.extraction import Profile
+from scraper.extraction import Extras, Profile
 from scraper.jobs.leases import LeasedJob
 from scraper.jobs.model import JobSpec
 from scraper.scope import LinkResolver, Scope, canonical_url, host_key
@@ -47,6 +47,7 @@ class JobRun:
         self.seq = job.seq
         self.site = job.site
         self.profile = Profile.LINKS if self.spec.turbo_mode else Profile.FULL
+        self.extras = Extras(product=self.spec.ecommerce_mode)
         self.known: dict[str, int] = {}
         self.filtered: set[str] = set()
         # Not the job's id: a second attempt must start without the cookies of the first.

@@ -103,6 +103,7 @@ class JobSpider(Spider):
             response.url,
             content_type=content_type,
             profile=work.run.profile,
+            extras=work.run.extras,
             content_language=_header(response, b"Content-Language"),
         )
         internal, external = self._add_links(page, work)

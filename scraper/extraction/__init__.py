@@ -5,11 +5,12 @@ from scraper.extraction.content_type import is_html
 from scraper.extraction.encoding import detect_encoding
 from scraper.extraction.images import Image
 from scraper.extraction.metadata import Heading
-from scraper.extraction.page import ParsedPage, Profile, parse_page
+from scraper.extraction.page import Extras, ParsedPage, Profile, parse_page
 from scraper.extraction.record import build_bare_record, build_record, content_hash
 
 __all__ = [
     "Anchor",
+    "Extras",
     "Heading",
     "Image",
     "ParsedPage",

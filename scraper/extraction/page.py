@@ -22,9 +22,11 @@ from scraper.extraction.metadata import (
     read_title,
 )
 from scraper.extraction.microdata import read_microdata
+from scraper.extraction.product import read_product
 from scraper.extraction.provenance import Provenance, read_provenance
 from scraper.extraction.tame_markup import tame_markup
 
+_SCRIPTS: Final = 'script[type*="ld+json" i]'
 # Without this, Lexbor copies <option>s into <selectedcontent> while it parses.
 _OPTIONS: Final = LexborDocumentOptions.WO_EVENTS.value
 
@@ -34,6 +36,16 @@ class Profile(Enum):
 
     LINKS = "links-and-metadata"
     FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is read on request, since it costs more: the product (ecommerceMode)."""
+
+    product: bool = False
+
+
+NO_EXTRAS: Final = Extras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,7 @@ class ParsedPage:
     where the page repeats one. `microdata` has the shape of JSON-LD.
     `json_ld_broken` counts blocks that could not be read.
     `noindex` and `nofollow` are those of <meta name=robots>.
+    `extras` has the record's fields that were asked for by `Extras`, by their names there.
     `truncated` names what was cut at a limit: 'anchors', 'headings', 'images', 'json_ld', 'markup',
     'microdata', 'text'.
     """
@@ -72,6 +85,7 @@ class ParsedPage:
     json_ld: list[dict[str, object]]
     json_ld_broken: int
     microdata: list[dict[str, object]]
+    extras: dict[str, object]
     truncated: frozenset[str]
 
     @property
@@ -86,6 +100,7 @@ def parse_page(
     *,
     content_type: str | None,
     profile: Profile,
+    extras: Extras = NO_EXTRAS,
     content_language: str | None = None,
 ) -> ParsedPage:
     """Read the HTML page that `url` answered with.
@@ -103,10 +118,31 @@ def parse_page(
     elements = (FULL_SORTER if is_full else LINKS_SORTER).sort(root)
     base_url = read_base_url(url, elements[Group.BASE])
     meta_tags = read_meta_tags(elements[Group.META])
-    json_ld = read_json_ld(elements[Group.SCRIPT], cuts) if is_full else JsonLd()
-    microdata = read_microdata(tree, base_url, cuts) if is_full else []
+    canonical = read_canonical(base_url, elements[Group.LINK])
+    title = read_title(tree, elements[Group.TITLE])
+    headings = read_headings(elements[Group.HEADING], cuts)
+    is_marked_up = is_full or extras.product
+    scripts = elements[Group.SCRIPT] if is_full else tree.css(_SCRIPTS) if is_marked_up else ()
+    json_ld = read_json_ld(scripts, cuts) if is_marked_up else JsonLd()
+    microdata = read_microdata(tree, base_url, cuts) if is_marked_up else []
     objects = [*json_ld.objects, *microdata]
     provenance = read_provenance(tree, url, meta_tags, objects) if is_full else Provenance()
+    found: dict[str, object] = {}
+    if extras.product:
+        found["product"] = read_product(
+            tree if is_full else None,
+            url=url,
+            base_url=base_url,
+            canonical=canonical,
+            titles=[
+                title or "",
+                *(heading["text"] for heading in headings if heading["level"] == 1),
+            ],
+            description=meta_tags.description,
+            json_ld=json_ld.objects,
+            microdata=microdata,
+            open_graph=meta_tags.open_graph,
+        )
     return ParsedPage(
         encoding=encoding,
         base_url=base_url,
@@ -115,18 +151,19 @@ def parse_page(
         site_name=provenance.site_name,
         published_at=provenance.published_at,
         modified_at=provenance.modified_at,
-        title=read_title(tree, elements[Group.TITLE]),
+        title=title,
         description=meta_tags.description,
-        canonical=read_canonical(base_url, elements[Group.LINK]),
-        headings=read_headings(elements[Group.HEADING], cuts),
+        canonical=canonical,
+        headings=headings,
         anchors=read_anchors(elements[Group.ANCHOR], cuts),
         open_graph=meta_tags.open_graph,
         noindex=meta_tags.noindex,
         nofollow=meta_tags.nofollow,
         images=read_images(base_url, elements[Group.IMAGE], cuts) if is_full else [],
-        json_ld=json_ld.objects,
+        json_ld=json_ld.objects if is_full else [],
         json_ld_broken=json_ld.broken,
-        microdata=microdata,
+        microdata=microdata if is_full else [],
+        extras=found,
         # These two last: the text takes the tree to pieces, and both cut.
         text=read_main_text(tree, elements, cuts) if is_full else "",
         truncated=frozenset(cuts),

@@ -37,7 +37,8 @@ def build_record(
     external_links: Sequence[Mapping[str, object]],
     html: str | None = None,
 ) -> dict[str, object]:
-    """The record of an HTML page; it has the key `html` only when that is given.
+    """The record of an HTML page; it has the key `html` only when that is given, and
+    those of `page.extras` only when they were asked for.
 
     `fetched_at` is ISO 8601; the links are {url, text, rel}, rel only where there is one.
     """
@@ -72,6 +73,7 @@ def build_record(
         "microdata": page.microdata,
         "nofollow": page.nofollow,
     }
+    record |= page.extras
     if html is not None:
         record["html"] = encodable(html)
     return record

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from scraper.extraction import ParsedPage, Profile, build_record, parse_page
+from scraper.extraction import Extras, ParsedPage, Profile, build_record, parse_page
 from scraper.extraction.tame_markup import tame_markup
 
+ALL_EXTRAS = Extras(product=True)
 MAX_RECORD_BYTES = 4_000_000
 # Of processor time, on a slow machine under load; without taming some of these take minutes.
 MAX_SECONDS = 15
@@ -39,7 +40,13 @@ def record_bytes(page: ParsedPage) -> bytes:
 
 
 def read(body: bytes, profile: Profile = Profile.FULL) -> ParsedPage:
-    return parse_page(body, "https://example.com/", content_type="text/html", profile=profile)
+    return parse_page(
+        body,
+        "https://example.com/",
+        content_type="text/html",
+        profile=profile,
+        extras=ALL_EXTRAS,
+    )
 
 
 def numbered(pattern: bytes, count: int) -> bytes:
@@ -47,8 +54,21 @@ def numbered(pattern: bytes, count: int) -> bytes:
 
 
 HOSTILE = {
+    "many prices": b"<h1>x</h1>" + b"<b class=price>5 EUR</b>" * 100_000,
+    "nested prices": b"<div class='price old sku brand-name breadcrumb'>5" * 50_000,
+    "wide breadcrumbs": b"<div class=breadcrumb>" + b"<a href=/x>y</a>" * 100_000 + b"</div>" * 99,
+    "many offers": b'<script type=application/ld+json>{"@type":"Product","name":"x","offers":['
+    + b'{"price":1,"itemOffered":{"sku":"s"}},' * 24_000
+    + b"{}]}</script>",
+    "many products": b"<script type=application/ld+json>["
+    + b'{"@type":"Product","name":"x"},' * 30_000
+    + b"{}]</script>",
+    "long price": b"<script type=application/ld+json>"
+    + b'{"@type":"Product","name":"x","offers":{"price":"'
+    + b"1 " * 400_000
+    + b'"}}</script>',
     "nested microdata": b"<div itemscope itemprop=a>" * 50_000,
-    "many properties": b"<div itemscope>" + b"<i itemprop=a>y</i>" * 200_000,
+    "many properties": b"<div itemscope>" + b"<i itemprop=a>y</i>" * 60_000,
     "properties that share their text": b"<div itemscope>" + b"<p><span itemprop=a>y" * 100_000,
     "microdata that refers to itself": b"<div id=x itemscope itemref=x itemprop=a>" * 5_000,
     "broken JSON-LD": b"<script type=application/ld+json>{" + b"'a':[[" * 40_000 + b"</script>",
