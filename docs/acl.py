@@ -31,12 +31,13 @@ _COMMANDS = {
         ),
         "",
     ),
+    **dict.fromkeys(("home_node", "learn_again", "execute_command"), ""),
     **dict.fromkeys(("error_reply", "register_function", "call", "connect", "begin"), ""),
 }
 # What the client library sends of its own accord, on connecting and for a cluster.
 _CLIENT_LIBRARY = (
     "client|setname", "cluster|slots", "cluster|shards", "command", "asking",
-    "select", "multi", "exec", "ping",
+    "select", "wait", "multi", "exec", "ping",
 )  # fmt: skip
 # Words in capitals inside the scripts that are arguments.
 _ARGUMENTS = {

@@ -87,6 +87,11 @@ class LeaseKeeper:
         self._is_alone = False
         self._buffered = 0
         self._poke = asyncio.Event()
+        # Tokens of the pages that this worker answers for, until their commit was answered.
+        self.outstanding: set[str] = set()
+        self.is_choked: Callable[[], bool] = lambda: False
+        self.was_choked = False
+        self._must_reconcile = False
 
     @property
     def buffered(self) -> int:
@@ -201,6 +206,7 @@ class LeaseKeeper:
 
     async def give_back(self, tokens: Sequence[str]) -> None:
         """Release dropped pages: some may be leased still. Void tokens do no harm."""
+        self.outstanding.difference_update(tokens)
         if tokens:
             await self.frontier.release_pages(self.worker, tokens)
 
@@ -227,13 +233,19 @@ class LeaseKeeper:
             if failures:
                 log.info("leasing goes on", failures=failures)
                 self.forget_known()
+            self.outstanding.update(page.token for page in reply.pages)
             failures, wanted, request = 0, request.pages, None
+            if self._must_reconcile:
+                await self._reconcile()
             await self._admit(reply)
             self.is_short = len(reply.pages) < wanted
             if self.is_short:
                 await self._wait(reply)
 
     def _request(self) -> LeaseRequest | None:
+        self.was_choked = self.is_choked()
+        if self.was_choked:
+            return None
         wanted = AHEAD * self.limits.pages - self._buffered
         if wanted < max(1, AHEAD * self.limits.pages // 2):
             return None
@@ -308,6 +320,7 @@ class LeaseKeeper:
             await self.give_back(dropped)
             if failed:
                 await self.frontier.commit_pages(self.worker, "{}", failed)
+                self.outstanding.difference_update(page.token for page in failed)
         except REDIS_ERRORS as error:
             log.warning(
                 "pages could not be given back: they are when this worker ends",
@@ -328,6 +341,20 @@ class LeaseKeeper:
         """The server may have lost what it answered: links are sent again."""
         for run in self.runs.values():
             run.forget_known()
+        self._must_reconcile = True
+
+    async def _reconcile(self) -> None:
+        """Give back what only the server thinks that this worker has: it forgot some commits, so
+        these pages would be leased for as long as this worker lives. Nothing is granted meanwhile.
+        """
+        try:
+            released = await self.frontier.keep_leases(self.worker, sorted(self.outstanding))
+        except REDIS_ERRORS as error:
+            log.warning("leases are compared later", error=str(error))
+            return
+        self._must_reconcile = False
+        if released:
+            log.warning("Redis had forgotten commits: pages are fetched again", pages=released)
 
     async def _wait(self, reply: LeaseReply | None) -> None:
         """Until there is a reason to ask again: a poke, delayed work that is due, the poll."""

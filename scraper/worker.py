@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 JOB_CHECK_S = 0.25
+# No new pages while this many wait for their commit: replicas may be away for long.
+MOST_PENDING = 256
 
 
 def worker_instance() -> str:
@@ -134,6 +136,7 @@ class Worker:
             self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
             self.config.max_commit_bytes, self.keeper.forget_known,
         )  # fmt: skip
+        self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
         self.flow = PageFlow(
             self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s, self.board
         )
@@ -246,9 +249,10 @@ class Worker:
 
     def _on_committed(self, work: PageWork, outcome: CommitOutcome) -> None:
         self.board.redis_answered()
+        self.keeper.outstanding.discard(work.lease.token)
         if outcome is CommitOutcome.OK:
             work.run.remember(work)
-        if self.keeper.is_short:
+        if self.keeper.is_short or self.keeper.was_choked:
             self.keeper.poke()
 
     # -- background ---------------------------------------------------------------------------
@@ -261,6 +265,8 @@ class Worker:
                 if await queue.blocking.blpop([key], timeout=5):
                     self.keeper.poke()
             except REDIS_ERRORS:
+                # Perhaps another server answers next, also where nobody else has noticed.
+                self.keeper.forget_known()
                 await asyncio.sleep(JOB_CHECK_S)
 
     async def _watch_job(self, job: JobHandle) -> None:

@@ -63,6 +63,9 @@ class MemoryFrontier:
     async def release_pages(self, worker: str, tokens: Sequence[str]) -> int:
         return 0
 
+    async def keep_leases(self, worker: str, tokens: Sequence[str]) -> int:
+        return 0
+
     async def extend_leases(self, worker: str, lease_ms: int, held: Sequence[str]) -> Extension:
         return Extension(True, [])
 

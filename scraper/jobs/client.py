@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from scraper.jobs.cluster import set_home
 from scraper.jobs.config import Config
 from scraper.jobs.connection import REDIS_ERRORS, RedisUnreachableError
+from scraper.jobs.durability import NotReplicatedError, ReplicaAcknowledgement
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import JobsError
 from scraper.jobs.events import EventReader
@@ -55,6 +56,17 @@ class QueueFullError(JobsError):
         )
 
 
+class SubmitUnknownError(JobsError):
+    """The job is on the primary and perhaps on no replica: a fail-over may lose it."""
+
+    def __init__(self, detail: str, job_ids: Sequence[str] = ()) -> None:
+        self.job_ids = tuple(job_ids)
+        shown = ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")
+        super().__init__(
+            f"unknown whether the job is safe, repeat it with the same jobId ({shown}): {detail}"
+        )
+
+
 class QueueUnwritableError(JobsError):
     def __init__(self, detail: str) -> None:
         super().__init__(f"Redis refuses writes: {detail}")
@@ -86,6 +98,13 @@ def new_job_id() -> str:
     return f"{int(time.time() * 1000):x}-{secrets.token_hex(5)}"
 
 
+def replicas_of(config: Config) -> ReplicaAcknowledgement | None:
+    """What DURABILITY asks for; None leaves it to the server alone."""
+    if config.durability != "replicas":
+        return None
+    return ReplicaAcknowledgement(config.durability_replicas, config.durability_wait_ms)
+
+
 class JobQueue:
     """One queue in Redis. Every method may raise RedisUnreachableError."""
 
@@ -106,7 +125,7 @@ class JobQueue:
         self.name = config.queue_name
         self.job_types = frozenset(job_types)
         self.presets = presets
-        self.transitions = Transitions(redis, self.name)
+        self.transitions = Transitions(redis, self.name, replicas_of(config))
         for client in (redis, self.blocking):
             set_home(client, self.transitions.keys.key("meta"))
         self.reader = Reader(redis, self.name)
@@ -144,6 +163,8 @@ class JobQueue:
             yield
         except (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError) as error:
             raise RedisUnreachableError(self.url, str(error)) from error
+        except NotReplicatedError as error:
+            raise SubmitUnknownError(str(error)) from error
         except OutOfMemoryError as error:
             raise QueueFullError(str(error)) from error
         except ResponseError as error:
@@ -234,8 +255,15 @@ class JobQueue:
             await self._refuse_when_full()
             for start in range(0, len(submissions), SUBMIT_BATCH):
                 batch = submissions[start : start + SUBMIT_BATCH]
-                fresh += await self.transitions.submit_jobs(batch)
+                fresh += await self._submit_batch(batch)
         return fresh
+
+    async def _submit_batch(self, batch: Sequence[Submission]) -> list[bool]:
+        try:
+            return await self.transitions.submit_jobs(batch)
+        except NotReplicatedError as error:
+            ids = [submission.job_id for submission in batch]
+            raise SubmitUnknownError(str(error), ids) from error
 
     async def _refuse_when_full(self) -> None:
         if time.monotonic() - self._memory_checked_s >= MEMORY_CHECK_S:

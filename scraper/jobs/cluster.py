@@ -26,6 +26,10 @@ class QueueCluster(redis.asyncio.RedisCluster):
             await self.initialize()
         return self.get_node_from_key(self.home_key)
 
+    def learn_again(self) -> None:
+        """Before the next command, ask which node has which slots."""
+        self._initialize = True
+
     async def aclose(self) -> None:
         """Close the connections also after a lost reply; redis-py's own then closes nothing."""
         await super().aclose()

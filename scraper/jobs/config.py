@@ -65,6 +65,16 @@ class Config(BaseModel):
         None, "REDIS_CERT_FILE", "Certificate (PEM) to show to Redis; with REDIS_KEY_FILE."
     )
     redis_key_file: Path | None = _setting(None, "REDIS_KEY_FILE", "Its key (PEM), unencrypted.")
+    durability: Literal["server", "replicas"] = _setting(
+        "server", "DURABILITY",
+        "server: as Redis is set; replicas: submits and commits count once replicas have them.",
+    )  # fmt: skip
+    durability_replicas: int = _setting(
+        1, "DURABILITY_REPLICAS", "How many replicas that takes.", ge=1, le=10
+    )
+    durability_wait_ms: int = _setting(
+        1000, "DURABILITY_WAIT", "How long one call waits for them.", ge=10, le=4000
+    )
     queue_name: str = _setting(
         "scrape-queue", "QUEUE_NAME", "The queue; also the list that takes raw pushes.",
         pattern=r"^[A-Za-z0-9._:@-]{1,100}$",
@@ -213,7 +223,7 @@ class Config(BaseModel):
         """Workers may have another working directory."""
         return value and value.expanduser().absolute()
 
-    @field_validator("log_level", "worker_count", mode="before")
+    @field_validator("log_level", "worker_count", "durability", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -352,6 +362,8 @@ def _allowed(field: str) -> str:
         return f"give a text that matches {limits['pattern']}"
     if setting.annotation is bool:
         return "give true or false"
+    if field == "durability":
+        return "give server or replicas"
     if field == "log_level":
         return "give debug, info, warning or error"
     if field == "worker_count":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,11 +11,26 @@ from typing import Any, Protocol
 
 from redis.exceptions import ResponseError
 
+from scraper.jobs.durability import ReplicaAcknowledgement
+from scraper.jobs.errors import JobsError
+
 LUA_DIR = Path(__file__).parent / "lua"
 # The order matters: each file uses what stands before it.
 SHARED = ("base", "records", "turns", "lanes", "pages", "jobs")
 HEADER = "#!lua"
 UNKNOWN = "Function not found"
+REFUSALS = ("NOPERM", "no permissions", "unknown command", "not allowed")
+
+
+class FunctionsRefusedError(JobsError):
+    """The server takes no functions from us."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(
+            f"Redis refuses FUNCTION LOAD ({answer}): give this user +fcall and +function|load "
+            "(deploy/redis/users.acl), or use a server that has functions, Redis 7.0+ or "
+            "Valkey 7.2+; some managed forms switch them off"
+        )
 
 
 class ScriptRunner(Protocol):
@@ -36,14 +52,37 @@ class Library:
 
     async def run(self, redis: ScriptRunner, name: str, keys: list[str], args: list[Any]) -> Any:
         """Run a transition atomically; loads the library where the server does not know it."""
-        function = f"{name}_{self.version}"
+        return await self._loaded(redis, lambda: redis.fcall(*self._call(name, keys, args)))
+
+    async def run_acknowledged(
+        self,
+        redis: ScriptRunner,
+        name: str,
+        keys: list[str],
+        args: list[Any],
+        replicas: ReplicaAcknowledgement,
+    ) -> Any:
+        """The same, and replicas have it, too. Raises NotReplicatedError."""
+        call = self._call(name, keys, args)
+        return await self._loaded(redis, lambda: replicas.call(redis, keys[0], call))
+
+    def _call(self, name: str, keys: list[str], args: list[Any]) -> tuple[Any, ...]:
+        return (f"{name}_{self.version}", len(keys), *keys, *args)
+
+    async def _loaded(self, redis: ScriptRunner, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Call; a server that does not know the library (new, or failed over) is given it first."""
         try:
-            return await redis.fcall(function, len(keys), *keys, *args)
+            return await call()
         except ResponseError as error:
             if UNKNOWN not in str(error):
                 raise
-        await redis.function_load(self.source, replace=True)
-        return await redis.fcall(function, len(keys), *keys, *args)
+        try:
+            await redis.function_load(self.source, replace=True)
+        except ResponseError as error:
+            if any(word in str(error) for word in REFUSALS):
+                raise FunctionsRefusedError(str(error)) from error
+            raise
+        return await call()
 
 
 def _function(name: str, version: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.jobs.durability import ReplicaAcknowledgement
 from scraper.jobs.history import HISTORY_EVERY_MS, HISTORY_POINTS
 from scraper.jobs.keys import Keys
 from scraper.jobs.leases import (
@@ -78,17 +79,32 @@ class Transitions:
     them. A call whose reply was lost may be repeated: it has the effect of one.
     """
 
-    def __init__(self, redis: ScriptRunner, queue: str) -> None:
+    def __init__(
+        self, redis: ScriptRunner, queue: str, replicas: ReplicaAcknowledgement | None = None
+    ) -> None:
+        """`replicas`: submits and commits are waited for until replicas have them, and raise
+        NotReplicatedError otherwise."""
         self.redis = redis
+        self._replicas = replicas
         self.keys = Keys(queue)
         self._meta = self.keys.key("meta")
 
     async def _run(self, name: str, *args: Any, more_keys: Sequence[str] = ()) -> Any:
         return await load_library().run(self.redis, name, [self._meta, *more_keys], list(args))
 
+    async def _run_safely(self, name: str, *args: Any) -> Any:
+        """As `_run`, to the durability that was asked for."""
+        if self._replicas is None:
+            return await self._run(name, *args)
+        return await load_library().run_acknowledged(
+            self.redis, name, [self._meta], list(args), self._replicas
+        )
+
     async def submit_jobs(self, jobs: Sequence[Submission]) -> list[bool]:
         """True for each accepted job, False for one whose id is known already."""
-        replies = await self._run("submit_jobs", *(arg for job in jobs for arg in job.args()))
+        replies = await self._run_safely(
+            "submit_jobs", *(arg for job in jobs for arg in job.args())
+        )
         return [reply == 1 for reply in replies]
 
     async def drain_inbox(self, door: str, count: int, queue_slot: bool = True) -> list[Claim]:
@@ -150,12 +166,16 @@ class Transitions:
                 args += [page.code, page.retry_delay_ms, page.host_pause_ms]
             args += page.links
             args += [item.packed for item in page.filtered]
-        replies = await self._run("commit_pages", *args)
+        replies = await self._run_safely("commit_pages", *args)
         return [CommitOutcome(_text(reply)) for reply in replies]
 
     async def release_pages(self, worker: str, tokens: Sequence[str]) -> int:
         """Give leases back uncharged; how many were still held."""
         return int(await self._run("release_pages", worker, *tokens))
+
+    async def keep_leases(self, worker: str, tokens: Sequence[str]) -> int:
+        """Give back all that the worker holds but these, uncharged; how many there were."""
+        return int(await self._run("keep_leases", worker, *tokens))
 
     async def reclaim_worker(self, instances: Iterable[str]) -> int:
         """Take back all leases of dead workers; how many there were."""

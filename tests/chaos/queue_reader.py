@@ -3,13 +3,48 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from scraper.jobs.connection import REDIS_ERRORS, connect_sync
+from scraper.jobs.errors import JobsError
+
+FAILOVER_WITHIN_S = 40.0
 COUNTS = ("known", "queued", "delayed", "leased", "done", "failed", "skipped")
+
+
+class Patient:
+    """A client of a Sentinel or a Cluster that asks anew until a fail-over is through."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Any = None
+
+    def __getattr__(self, command: str) -> Callable[..., Any]:
+        return partial(self._ask, command)
+
+    def _ask(self, command: str, *args: Any, **options: Any) -> Any:
+        deadline_s = time.monotonic() + FAILOVER_WITHIN_S
+        while True:
+            try:
+                self._client = self._client or connect_sync(self._url)
+                return getattr(self._client, command)(*args, **options)
+            except (JobsError, *REDIS_ERRORS):
+                if time.monotonic() > deadline_s:
+                    raise
+                self.close()
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
 
 class QueueReader:
@@ -17,11 +52,14 @@ class QueueReader:
 
     def __init__(self, url: str, name: str) -> None:
         # A server that is away for a moment is waited for.
-        self.redis: Any = redis.Redis.from_url(
-            url,
-            retry=Retry(ConstantBackoff(0.1), 300),
-            retry_on_error=[ConnectionError, redis.ConnectionError, redis.BusyLoadingError],
-        )
+        if url.startswith("redis+"):
+            self.redis: Any = Patient(url)
+        else:
+            self.redis = redis.Redis.from_url(
+                url,
+                retry=Retry(ConstantBackoff(0.1), 300),
+                retry_on_error=[ConnectionError, redis.ConnectionError, redis.BusyLoadingError],
+            )
         self.name = name
         self.prefix = f"{{{name}}}:"
 

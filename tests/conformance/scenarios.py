@@ -57,6 +57,12 @@ async def release_pages(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.release_pages("w1", [lease.token for lease in leases])
 
 
+async def keep_leases(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    leases = await queue.lease()
+    return lambda q: q.transitions.keep_leases("w1", [leases[0].token])
+
+
 async def reclaim_worker(queue: QueueDriver, probe: QueueProbe) -> Call:
     await queue.start_crawl("crawl", [B, C])
     await queue.lease()
@@ -147,7 +153,7 @@ async def report_supervisor(queue: QueueDriver, probe: QueueProbe) -> Call:
 
 
 SCENES: tuple[Scene, ...] = (
-    submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages,
+    submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
     cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
     report_supervisor,

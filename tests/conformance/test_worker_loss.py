@@ -95,6 +95,18 @@ async def test_extension_names_the_held_jobs_that_are_gone(queue: QueueDriver) -
     assert reply.gone == ["done", "cancelled", "never-was"]
 
 
+async def test_lease_whose_commit_the_server_forgot_is_given_back_uncharged(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.start_crawl("crawl", ["http://a.test/b", "http://a.test/c"])
+    known, forgotten = await queue.lease()
+    assert await queue.transitions.keep_leases("w1", [known.token, "no-such-token"]) == 1
+    assert await queue.end("w1", forgotten) == "lost"
+    again = await queue.lease_one("w2")
+    assert (again.url, again.attempt) == (forgotten.url, 1)
+    assert await queue.end("w1", known) == "ok"
+
+
 async def test_death_of_every_worker_in_turn_loses_and_doubles_nothing(
     queue: QueueDriver, probe: QueueProbe
 ) -> None:

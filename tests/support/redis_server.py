@@ -76,13 +76,17 @@ def server_process(
     admin_url: str,
     binary: Path | None = None,
     env: dict[str, str] | None = None,
+    sentinel: Path | None = None,
 ) -> Iterator[Process]:
     """A server with these arguments that answers at `admin_url`; killed at the end.
 
-    `binary` None: the server of the embedded default.
+    `binary` None: the server of the embedded default. `sentinel`: its file, to be one.
     """
     program = binary or find_server_binary()
-    common = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+    if sentinel:
+        common = [str(sentinel), "--sentinel"]
+    else:
+        common = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
     log = folder / "server.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
