@@ -49,7 +49,13 @@ _FOREVER = "with the queue; size bounded"
 _WITH_JOB = "with its job: resultTtl, or the count of finished jobs"
 
 CATALOGUE: tuple[KeySpec, ...] = (
-    KeySpec("meta", "hash", "all", _FOREVER, "counters (jobs, tokens, claims, barriers), `paused`"),
+    KeySpec(
+        "meta",
+        "hash",
+        "all",
+        _FOREVER,
+        "counters (jobs, tokens, claims, barriers), `paused`, when supervisors last reported",
+    ),
     KeySpec("settings", "hash", "client", _FOREVER, "limits that scripts need, from the settings"),
     KeySpec("totals", "hash", "all", _FOREVER, "jobs and pages counted since the queue began"),
     KeySpec("weights", "hash", "operator", _FOREVER, "customer -> share of turns (default 1)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,7 @@ class Transitions:
         NotReplicatedError otherwise."""
         self.redis = redis
         self._replicas = replicas
+        self._reported_s: float | None = None
         self.keys = Keys(queue)
         self._meta = self.keys.key("meta")
 
@@ -246,8 +248,12 @@ class Transitions:
         """Keep how a supervisor is, "" when it leaves. `load`: workers wanted, workers running,
         memory used and allowed in bytes. True when the history got a point."""
         numbers = " ".join(map(str, load))
+        # With the time of suspension, which other machines do not have.
+        now_s = time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        elapsed_ms = "" if self._reported_s is None else int((now_s - self._reported_s) * 1000)
         added = await self._run(
             "report_supervisor", supervisor, report, kept_ms, numbers, HISTORY_EVERY_MS,
-            HISTORY_POINTS,
+            HISTORY_POINTS, elapsed_ms,
         )  # fmt: skip
+        self._reported_s = now_s
         return bool(added)

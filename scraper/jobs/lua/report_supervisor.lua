@@ -4,7 +4,8 @@
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 supervisor, 2 its report (JSON; "" = it leaves), 3 report kept for, ms,
 --         4 its load: "<workers> <running> <memory used> <memory allowed>",
---         5 least time between points of the history, ms, 6 points kept
+--         5 least time between points of the history, ms, 6 points kept,
+--         7 ms since its last report, by a clock without steps ("" = the first)
 -- Reply   1 when a point was added
 local supervisors, loads = P .. 'supervisors', P .. 'loads'
 local name = ARGV[1]
@@ -13,6 +14,11 @@ if ARGV[2] == '' then
   call('ZREM', supervisors, name)
   call('HDEL', loads, name)
   return 0
+end
+local before = number_of(call('ZSCORE', supervisors, name) or 0)
+if ARGV[7] == '' then before = 0 end
+if clock_check(before, number_of(ARGV[7])) ~= 0 then
+  call('HINCRBY', P .. 'totals', 'clock_steps', 1)
 end
 call('SET', P .. 'supervisor:' .. name, ARGV[2], 'PX', ARGV[3])
 call('ZADD', supervisors, NOW_TEXT, name)

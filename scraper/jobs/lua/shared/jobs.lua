@@ -26,8 +26,9 @@ end
 
 -- Retention by age and by count; `bound` jobs a call at the most.
 local function remove_expired(bound)
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'expiries', '-inf', NOW, 'LIMIT', 0, bound)) do
-    job_remove(id)
+  local due = call('ZRANGEBYSCORE', P .. 'expiries', '-inf', NOW, 'LIMIT', 0, bound)
+  if #due > 0 and time_is_sure() then
+    for _, id in ipairs(due) do job_remove(id) end
   end
   local surplus = call('ZCARD', P .. 'finished') - number_of(setting('finished_jobs_kept') or 10000)
   if surplus > 0 then
@@ -235,6 +236,7 @@ end
 
 local function promote_delayed(bound)
   local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, bound)
+  if #due > 0 and not time_is_sure() then return 0 end
   for _, member in ipairs(due) do
     call('ZREM', P .. 'delayed', member)
     local kind, rest = string.sub(member, 1, 1), string.sub(member, 3)
@@ -246,6 +248,7 @@ end
 -- Jobs past their maxDuration end with what they have.
 local function expire_jobs(bound)
   local due = call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', NOW, 'LIMIT', 0, bound)
+  if #due > 0 and not time_is_sure() then return 0 end
   for _, id in ipairs(due) do
     job_finish(job_load(id), 'failed', 'timeout', nil, 'maxDuration is over: raise it, or lower maxPages')
   end
@@ -266,6 +269,7 @@ end
 
 local function reclaim_expired(bound)
   local dead = call('ZRANGEBYSCORE', P .. 'workers', '-inf', NOW, 'LIMIT', 0, bound)
+  if #dead > 0 and not time_is_sure() then return 0 end
   local pages = 0
   for _, instance in ipairs(dead) do pages = pages + worker_reclaim(instance) end
   return pages
