@@ -23,6 +23,7 @@ from scraper.jobs.leases import (
     PageCommit,
     PageOutcome,
 )
+from scraper.redis_clock import RedisClock
 from scraper.scope import ScopeError
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,12 @@ IDLE_POLL_S = 0.5
 # Pages leased ahead, in multiples of those in flight: a call costs as much as several pages.
 AHEAD = 2
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+# How late a fetch of a host with a delay may begin, as a share of the delay and in s at least:
+# after that the next one would come too close. A worker that is late again and again is given more.
+LATE_SHARE = 0.1
+LATE_LEAST_S = 0.01
+LATE_MOST_SHARE = 0.24
+LATE_STREAK = 20
 # Jobs out of hand whose links are remembered: each may take some 100 MB.
 RUNS_SPARE = 4
 
@@ -92,6 +99,9 @@ class LeaseKeeper:
         self.is_choked: Callable[[], bool] = lambda: False
         self.was_choked = False
         self._must_reconcile = False
+        self._clock = RedisClock()
+        self._late: list[str] = []
+        self._late_streak = 0
 
     @property
     def buffered(self) -> int:
@@ -173,6 +183,31 @@ class LeaseKeeper:
         self.next_due_s = None
         self._on_pages()
 
+    def start_by_s(self, page: LeasedPage) -> float | None:
+        """The loop time until which a page's fetch must begin; None when that does not matter."""
+        if not page.host_delay_ms:
+            return None
+        delay_s = page.host_delay_ms / 1000
+        late_s = max(LATE_SHARE * delay_s, min(LATE_LEAST_S, LATE_MOST_SHARE * delay_s))
+        if self._late_streak > LATE_STREAK:
+            late_s = max(LATE_MOST_SHARE * delay_s, LATE_LEAST_S)
+        if self._late_streak > 3 * LATE_STREAK:
+            return None
+        return self._clock.loop_time(page.start_at_ms) + late_s
+
+    def release_late(self, page: LeasedPage) -> None:
+        """A popped page came too late for its host's delay: it goes back, uncharged."""
+        self._late_streak += 1
+        self._late.append(page.token)
+        self.done(page.job_id)
+        self._poke.set()
+
+    def was_fetched(self, page: LeasedPage) -> None:
+        """A popped page is through: of a host with a delay, it began in time."""
+        if page.host_delay_ms:
+            self._late_streak = 0
+        self.done(page.job_id)
+
     def done(self, job_id: str) -> None:
         """A page that was popped is through (its commit may still be on its way)."""
         self.in_flight[job_id] -= 1
@@ -218,11 +253,14 @@ class LeaseKeeper:
         request: LeaseRequest | None = None
         while not self.is_draining:
             request = request or self._request()
-            if request is None:
+            if request is None and not self._late:
                 await self._wait(None)
                 continue
             try:
-                reply = await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
+                await self._give_back_late()
+                if request is None:
+                    continue
+                reply = await self._lease(request)
             except REDIS_ERRORS as error:
                 if failures == 0:
                     log.warning("leasing waits for Redis", error=str(error))
@@ -241,6 +279,17 @@ class LeaseKeeper:
             self.is_short = len(reply.pages) < wanted
             if self.is_short:
                 await self._wait(reply)
+
+    async def _give_back_late(self) -> None:
+        late = list(self._late)
+        await self.give_back(late)
+        del self._late[: len(late)]
+
+    async def _lease(self, request: LeaseRequest) -> LeaseReply:
+        sent_s = asyncio.get_running_loop().time()
+        reply = await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
+        self._clock.measure(reply.now_ms, sent_s, asyncio.get_running_loop().time())
+        return reply
 
     def _request(self) -> LeaseRequest | None:
         self.was_choked = self.is_choked()
@@ -273,10 +322,9 @@ class LeaseKeeper:
             await self._refuse(reply, dropped, {job.job_id for job in unreadable})
         if self.is_draining:
             return
-        now = asyncio.get_running_loop().time()
         for page in reply.pages:
             if page.job_id in self.runs:
-                due_s = now + max(0, page.start_at_ms - reply.now_ms) / 1000
+                due_s = self._clock.loop_time(page.start_at_ms)
                 self._queue_of(page).append((due_s, page))
                 self._buffered += 1
         self._forget_runs()

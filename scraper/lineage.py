@@ -19,7 +19,7 @@ class PageWork:
 
     `links` maps each new canonical URL to its extra ("" for none). `failure` is a code of
     `design.md` §9 and a text. `place` is where the worker's board shows it, None while its
-    handling has not begun.
+    handling has not begun. `skip_note` is what stays with a skipped page: the line of robots.txt.
     """
 
     lease: LeasedPage
@@ -34,6 +34,7 @@ class PageWork:
     filtered: list[Filtered] = field(default_factory=list)
     failure: tuple[str, str] | None = None
     skip: tuple[str, str] | None = None
+    skip_note: str = ""
     retry_after_s: float | None = None
     is_redirected: bool = False
     place: int | None = None

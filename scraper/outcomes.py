@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
-import time
 from datetime import UTC, datetime
 
 import orjson
@@ -16,24 +14,7 @@ from scraper.network.failures import is_retryable
 
 BACKOFF_FACTOR = 4
 JITTER = 0.25
-MAX_RETRY_AFTER_S = 3600.0
 PAUSING_STATUSES = frozenset({429, 503})
-
-
-def retry_after_s(header: bytes | None) -> float | None:
-    """Seconds to wait by a Retry-After header (a number or a date), None when there is none."""
-    if not header:
-        return None
-    text = header.decode("latin-1").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:12]), MAX_RETRY_AFTER_S)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return min(max(0.0, moment.timestamp() - time.time()), MAX_RETRY_AFTER_S)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 class PageOutcomes:
@@ -61,13 +42,16 @@ class PageOutcomes:
                 )
             work.fail("too_large", f"the record is larger than {self._max_page_bytes} bytes")
         if work.failure is None:
-            return self._ended(work, PageOutcome.SKIPPED, *(work.skip or ("", "")))
+            code, text = work.skip or ("", "")
+            return self._ended(work, PageOutcome.SKIPPED, code, text, note=work.skip_note)
         code, text = work.failure
         if is_retryable(code) and work.lease.attempt < self._attempts:
             return self._ended(work, PageOutcome.RETRY, code, text)
         return self._ended(work, PageOutcome.FAILED, code, text)
 
-    def _ended(self, work: PageWork, outcome: PageOutcome, code: str, text: str) -> PageCommit:
+    def _ended(
+        self, work: PageWork, outcome: PageOutcome, code: str, text: str, note: str = ""
+    ) -> PageCommit:
         pause_s = work.retry_after_s if work.status in PAUSING_STATUSES else None
         delay_ms = 0
         if outcome is PageOutcome.RETRY:
@@ -87,7 +71,7 @@ class PageOutcomes:
             outcome=outcome,
             url=work.final_url or work.lease.url,
             payload=orjson.dumps(error),
-            code=code,
+            code=f"{code} {note}" if note else code,
             retry_delay_ms=delay_ms,
             host_pause_ms=int((pause_s or 0) * 1000),
             body_bytes=work.body_bytes,

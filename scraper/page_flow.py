@@ -22,8 +22,16 @@ from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record
 from scraper.jobs.leases import Filtered, LeasedPage
 from scraper.lineage import PageWork, current_work
-from scraper.network.failures import failure_code, failure_text
-from scraper.outcomes import retry_after_s
+from scraper.network.failures import (
+    LateStartError,
+    RobotsDisallowedError,
+    RobotsUnreachableError,
+    failure_code,
+    failure_text,
+)
+from scraper.network.requests import START_BY
+from scraper.network.retry_after import retry_after_s
+from scraper.network.robots import LIFTED
 from scraper.parse_limit import ParseLimit, ParseLimitError
 from scraper.scope import InvalidUrlError, canonical_url, resolve
 
@@ -57,12 +65,14 @@ class PageFlow:
         crawler: Crawler,
         spider_of: Callable[[str], JobSpider],
         on_through: Callable[[PageWork], None],
+        on_late: Callable[[PageWork], None],
         parse_limit_s: float,
         board: Board,
     ) -> None:
         self._crawler = crawler
         self._spider_of = spider_of
         self._on_through = on_through
+        self._on_late = on_late
         self._parse_limit = ParseLimit(parse_limit_s)
         self._board = board
         self._works: dict[Request, PageWork] = {}
@@ -85,8 +95,10 @@ class PageFlow:
 
     # -- from a lease to a request ------------------------------------------------------------
 
-    def request_for(self, lease: LeasedPage, run: JobRun) -> Request:
-        """The request that fetches a leased page."""
+    def request_for(
+        self, lease: LeasedPage, run: JobRun, start_by_s: float | None = None
+    ) -> Request:
+        """The request that fetches a leased page; it begins by `start_by_s` (loop time) or not."""
         spider = self._spider_of(run.spec.type)
         callback, meta = apply_extra(lease.extra, spider)
         run_callback = self._limited.get(callback)
@@ -95,6 +107,10 @@ class PageFlow:
         meta["cookiejar"] = run.cookiejar
         # The frontier's URLs are canonical: Scrapy need not escape them again.
         meta["verbatim_url"] = True
+        if run.spec.own_site:
+            meta[LIFTED] = True
+        if start_by_s is not None:
+            meta[START_BY] = start_by_s
         request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
         self._works[request] = PageWork(lease, run)
         return request
@@ -128,6 +144,9 @@ class PageFlow:
             self._continue(work, result)
             return None
         if isinstance(result, Failure):
+            if isinstance(result.value, LateStartError):
+                self._on_late(work)
+                return None
             self._note_failure(work, result)
             if request.errback is None:
                 self._end(work, None)
@@ -189,6 +208,7 @@ class PageFlow:
             return
         follow = request.replace(url=target)
         follow.meta["redirect_times"] = hops
+        follow.meta.pop(START_BY, None)
         work.is_redirected = True
         self._continue(work, follow)
 
@@ -199,9 +219,14 @@ class PageFlow:
 
     def _note_failure(self, work: PageWork, failure: Failure) -> None:
         error = failure.value or RuntimeError("the fetch failed without a reason")
-        if isinstance(error, IgnoreRequest):
+        if isinstance(error, RobotsDisallowedError):
+            work.skip = ("robots", failure_text(error))
+            work.skip_note = error.line
+        elif isinstance(error, IgnoreRequest):
             work.skip = ("ignored", failure_text(error))
         else:
+            if isinstance(error, RobotsUnreachableError):
+                work.retry_after_s = error.retry_after_s
             work.fail(failure_code(error), failure_text(error))
 
     def _end(self, work: PageWork, response: Response | None) -> None:

@@ -34,8 +34,10 @@ from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork
 from scraper.memory import MemoryReading
+from scraper.network.downloader import PageDownloader
+from scraper.network.robots import RobotsGate, RobotsPolicy
 from scraper.outcomes import PageOutcomes
-from scraper.page_flow import PageFlow
+from scraper.page_flow import EngineMismatchError, PageFlow
 
 if TYPE_CHECKING:
     from scraper.frontier import Frontier
@@ -138,11 +140,34 @@ class Worker:
         )  # fmt: skip
         self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
         self.flow = PageFlow(
-            self._crawler, self.spider_of, self._on_through, self.config.parse_limit_s, self.board
-        )
+            self._crawler, self.spider_of, self._on_through, self._on_late,
+            self.config.parse_limit_s, self.board,
+        )  # fmt: skip
+        if self.config.robots_obey:
+            self._close_gate()
         self._emits = self.job is not None or bool(self._crawler.settings.getdict("ITEM_PIPELINES"))
         for spider in self._spiders.values():
             spider.emits_records = self._emits
+
+    def _close_gate(self) -> None:
+        """No request passes the downloader without a look at its site's robots.txt."""
+        engine = self._crawler.engine
+        downloader = engine.downloader if engine else None
+        if not isinstance(downloader, PageDownloader):
+            raise EngineMismatchError("PageDownloader, which asks robots.txt")
+        config = self.config
+        policy = RobotsPolicy(
+            user_agent=config.user_agent,
+            ttl_s=config.robots_ttl_s,
+            max_crawl_delay_s=config.crawl_delay_max_s,
+            timeout_s=config.request_timeout_s,
+        )
+        downloader.gate = RobotsGate(
+            policy,
+            downloader.handlers.download_request_async,
+            self.instance,
+            self.queue.transitions if self.queue else None,
+        )
 
     def _spawn(self, loop: Any, name: str) -> None:
         task = asyncio.create_task(loop, name=name)
@@ -201,7 +226,7 @@ class Worker:
     def _request_for(self, lease: LeasedPage) -> Request | None:
         run = self.keeper.runs[lease.job_id]
         try:
-            return self.flow.request_for(lease, run)
+            return self.flow.request_for(lease, run, self.keeper.start_by_s(lease))
         except Exception as error:
             # A job type that does not load, an extra that cannot be read: this page alone fails.
             log.exception("a page cannot be requested", url=lease.url, job=lease.job_id)
@@ -235,7 +260,7 @@ class Worker:
         return not self.keeper.in_flight and not self.keeper.buffered
 
     def _on_through(self, work: PageWork) -> None:
-        self.keeper.done(work.lease.job_id)
+        self.keeper.was_fetched(work.lease)
         if self.config.gc_after_job and work.lease.job_id not in self.keeper.held_jobs:
             gc.collect()
         try:
@@ -246,6 +271,9 @@ class Worker:
             work.fail("internal", f"the record cannot be stored: {error!a}")
             commit = self._outcomes.commit_of(work)
         self.committer.add(work, commit)
+
+    def _on_late(self, work: PageWork) -> None:
+        self.keeper.release_late(work.lease)
 
     def _on_committed(self, work: PageWork, outcome: CommitOutcome) -> None:
         self.board.redis_answered()

@@ -88,6 +88,8 @@ async def _explain_page(queue: JobQueue, job: JobView, url: str, page: StoredPag
         sentence += f", {place} pages before it" if place is not None else ""
     elif page.state in (PageState.QUEUED, PageState.DELAYED, PageState.LEASED):
         sentence = f"{url} was still unfetched when the job ended ({job.finish_reason})"
+    elif page.state is PageState.SKIPPED and page.note.startswith("robots "):
+        sentence += f": the site's robots.txt says `{page.note.removeprefix('robots ')}`"
     elif page.note and page.state is not PageState.DONE:
         sentence += f": {page.note}"
     sentence += f"; found on {page.found_on}" if page.found_on else "; the job's start page"

@@ -22,6 +22,7 @@ from scraper.jobs.durability import NotReplicatedError, ReplicaAcknowledgement
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.errors import JobsError
 from scraper.jobs.events import EventReader
+from scraper.jobs.leases import Pace
 from scraper.jobs.model import JobSpec, parse_job
 from scraper.jobs.reading import Reader
 from scraper.jobs.states import JobState
@@ -188,12 +189,11 @@ class JobQueue:
         """The job as the scripts take it. `bound`: only workers of the pool `@<id>` take it."""
         config = self.config
         job_id = job_id or spec.job_id or new_job_id()
-        limit = config.host_concurrency
+        limit, pace = config.host_concurrency, Pace.NORMAL
         if spec.turbo_mode:
-            limit = config.host_concurrency_turbo
+            limit, pace = config.host_concurrency_turbo, Pace.TURBO
         if spec.own_site:
-            limit = config.host_concurrency_own_site
-        is_hurried = spec.turbo_mode or spec.own_site
+            limit, pace = config.host_concurrency_own_site, Pace.OWN
         ttl_s = config.result_ttl_s if spec.result_ttl is None else spec.result_ttl
         return Submission(
             job_id=job_id,
@@ -210,7 +210,8 @@ class JobQueue:
             backoff_ms=spec.backoff.delay,
             delay_ms=spec.delay,
             host_limit=limit,
-            host_delay_ms=0 if is_hurried else config.host_delay_ms,
+            host_delay_ms=config.host_delay_ms if pace is Pace.NORMAL else 0,
+            pace=pace,
             result_ttl_ms=int(ttl_s * 1000),
             claim=claim,
         )

@@ -178,6 +178,13 @@ class Config(BaseModel):
         pattern=r"^[\x20-\x7e]{1,300}$",
     )  # fmt: skip
     robots_obey: bool = _setting(True, "ROBOTS_OBEY", "Obey robots.txt.")
+    robots_ttl_s: float = _setting(
+        3600, "ROBOTS_TTL", "How long a robots.txt counts before it is read again.",
+        ge=1, le=86_400,
+    )  # fmt: skip
+    crawl_delay_max_s: float = _setting(
+        30, "CRAWL_DELAY_MAX", "Longer delays in a robots.txt are cut to this.", ge=0, le=3600
+    )
     allow_private_hosts: Names = _setting(
         (), "ALLOW_PRIVATE_HOSTS", "Hosts, host:port or CIDR that may be private; comma-separated."
     )

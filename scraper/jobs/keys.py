@@ -13,6 +13,7 @@ _PLACEHOLDERS = {
     "<pool>": "[^:|]+",
     "<priority>": "-?[0-9]+",
     "<host>": "[^|]+",
+    "<origin>": "https?://[^|]+",
     "<customer>": "[^|]+",
     "<instance>": "[^|]+",
     "<supervisor>": "[^|:]+",
@@ -125,7 +126,14 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "last leave, or TTL of its delay",
-        "in_flight, next_at, paused_until",
+        "in_flight, next_at, paused_until, crawl_delay, slow_delay (ms)",
+    ),
+    KeySpec(
+        "robots:<origin>",
+        "string",
+        "claim_robots, store_robots",
+        "TTL: ROBOTS_TTL, 10 s when it could not be had",
+        "robots.txt, Zstandard of JSON; or `pending <worker>`",
     ),
     KeySpec("workers", "zset", "lease_pages", "reclaim", "worker instance -> lease deadline, ms"),
     KeySpec(

@@ -16,6 +16,17 @@ class PageOutcome(enum.StrEnum):
     RETRY = "retry"
 
 
+class Pace(enum.StrEnum):
+    """What a host wishes that binds a job. A limit and a pause (429, 503) bind each.
+
+    NORMAL: Crawl-delay and the adaptive delay; TURBO: Crawl-delay only; OWN: neither.
+    """
+
+    NORMAL = "normal"
+    TURBO = "turbo"
+    OWN = "own"
+
+
 class CommitOutcome(enum.StrEnum):
     """How the queue answered the commit of one page; none of them is an error."""
 
@@ -32,7 +43,8 @@ class LeasedPage:
     `start_at_ms` is an epoch of the Redis clock: not to be fetched before it. `attempt` counts
     from 1. `found_on` is "" for the start page. `is_contended`: other jobs wait for this host.
     `extra` is what a custom spider attached (JSON), "" otherwise. `is_suspect`: a worker died while
-    it handled this page; it is to be handled alone.
+    it handled this page; it is to be handled alone. `host_delay_ms` is the time between two starts
+    that the host was given, 0 for none: then a late start does no harm.
     """
 
     token: str
@@ -45,6 +57,7 @@ class LeasedPage:
     is_contended: bool
     extra: str
     is_suspect: bool = False
+    host_delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,8 @@ class PageCommit:
 
     `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
     space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
-    the host for that time (Retry-After), except for DONE.
+    the host for that time (Retry-After), except for DONE. `code` of a SKIPPED page may be followed
+    by a space and a note that stays with the page.
     """
 
     token: str
@@ -126,6 +140,19 @@ class PageCommit:
     body_bytes: int = 0
     links: Sequence[str] = field(default=())
     filtered: Sequence[Filtered] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsClaim:
+    """What the fleet knows of an origin's robots.txt.
+
+    `stored` None: nobody has it. Then the caller is to fetch it (`is_ours`), or another worker
+    does. `ttl_ms` is how long this holds.
+    """
+
+    is_ours: bool
+    ttl_ms: int
+    stored: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from scraper.jobs.leases import (
     LeasedPage,
     LeaseReply,
     LeaseRequest,
+    Pace,
     PageCommit,
     PageOutcome,
+    RobotsClaim,
     WorkerDeath,
 )
 from scraper.jobs.scripts import ScriptRunner, load_library
@@ -30,7 +32,8 @@ from scraper.jobs.scripts import ScriptRunner, load_library
 class Submission:
     """A validated job as the submit script takes it. Times in ms.
 
-    `pool` is which workers may take it: the job's type, or `@<id>` for a foreground job.
+    `pool`: which workers may take it (the job's type, or `@<id>` for a foreground job). `pace`:
+    which of a host's wishes bind it.
     `claim` names the raw push that it came from, "" otherwise.
     """
 
@@ -49,6 +52,7 @@ class Submission:
     delay_ms: int
     host_limit: int
     host_delay_ms: int
+    pace: Pace
     result_ttl_ms: int
     claim: str = ""
 
@@ -57,7 +61,7 @@ class Submission:
             self.job_id, self.spec, self.type, self.pool, self.customer_id, self.priority,
             self.start_url, self.max_pages, self.max_duration_ms, self.attempts,
             self.backoff_type, self.backoff_ms, self.delay_ms,
-            f"{self.host_limit} {self.host_delay_ms}", self.result_ttl_ms, self.claim,
+            f"{self.host_limit} {self.host_delay_ms} {self.pace}", self.result_ttl_ms, self.claim,
         ]  # fmt: skip
 
 
@@ -141,7 +145,7 @@ class Transitions:
             pages=[
                 LeasedPage(
                     _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]), p[6],
-                    p[7] == 1, _text(p[8]), p[9] == 1,
+                    p[7] == 1, _text(p[8]), p[9] == 1, p[10],
                 )
                 for p in pages
             ],
@@ -178,6 +182,17 @@ class Transitions:
     async def keep_leases(self, worker: str, tokens: Sequence[str]) -> int:
         """Give back all that the worker holds but these, uncharged; how many there were."""
         return int(await self._run("keep_leases", worker, *tokens))
+
+    async def claim_robots(self, origin: str, worker: str, claim_ms: int) -> RobotsClaim:
+        """The stored robots.txt of an origin, or the right to fetch it; repeated, it is renewed."""
+        state, ttl, stored = await self._run("claim_robots", origin, worker, claim_ms)
+        return RobotsClaim(state == b"yours", ttl, stored if state == b"known" else None)
+
+    async def store_robots(
+        self, origin: str, host: str, stored: bytes, ttl_ms: int, crawl_delay_ms: int
+    ) -> None:
+        """Keep a robots.txt for the fleet for `ttl_ms`, and its Crawl-delay (0: none)."""
+        await self._run("store_robots", origin, host, stored, ttl_ms, crawl_delay_ms)
 
     async def reclaim_worker(self, instances: Iterable[str]) -> int:
         """Take back all leases of dead workers; how many there were."""

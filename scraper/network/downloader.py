@@ -19,14 +19,17 @@ from twisted.python.failure import Failure
 
 from scraper.network.handler import PageDownloadHandler
 from scraper.network.receivers import has_receivers
+from scraper.network.robots import RobotsGate
 
 
 class PageDownloader(Downloader):
     """Fetches at most `CONCURRENT_REQUESTS` at once; delays and limits a host do not apply.
 
     `DOWNLOAD_DELAY`, `CONCURRENT_REQUESTS_PER_DOMAIN`, `DOWNLOAD_SLOTS` and AutoThrottle
-    have no effect.
+    have no effect. `gate`, once set, judges every request, redirects' targets too.
     """
+
+    gate: RobotsGate | None = None
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -45,6 +48,8 @@ class PageDownloader(Downloader):
     async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
         try:
             result: Response | Request | Failure
+            if self.gate is not None and (waiting := self.gate.admit(request)) is not None:
+                await waiting
             result = await self.middleware.download_async(self._transfer, request)
         except Exception:
             result = Failure()  # type: ignore[no-untyped-call]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 
 class NetworkError(Exception):
     """Root of this package's errors; `code` is the page's failure code (design §9)."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
 
 class BlockedAddressError(NetworkError):

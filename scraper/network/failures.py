@@ -18,7 +18,18 @@ from scrapy import exceptions as scrapy_errors
 from scraper.network.errors import NetworkError
 
 _TRANSIENT = frozenset(
-    ("connection", "dns", "proxy", "refused", "reset", "timeout", "tls", "truncated", "unreachable")
+    (
+        "connection",
+        "dns",
+        "proxy",
+        "refused",
+        "reset",
+        "robots_unreachable",
+        "timeout",
+        "tls",
+        "truncated",
+        "unreachable",
+    )
 )
 _TRANSIENT_STATUSES = frozenset((408, 425, 429))
 _MAX_TEXT = 300
@@ -148,6 +159,37 @@ class UnsupportedSchemeError(NetworkError, scrapy_errors.UnsupportedURLSchemeErr
 
     def __init__(self, url: str) -> None:
         super().__init__(f"not an http or https URL: {url}")
+
+
+class RobotsDisallowedError(NetworkError, scrapy_errors.IgnoreRequest):
+    """The site's robots.txt forbids the URL; `line` is the line that does."""
+
+    code = "robots"
+
+    def __init__(self, url: str, line: str) -> None:
+        self.line = line
+        super().__init__(f"robots.txt forbids {url} ({line})")
+
+
+class RobotsUnreachableError(NetworkError, scrapy_errors.DownloadFailedError):
+    """What the site allows is not known: its robots.txt could not be had.
+
+    `retry_after_s` is how long it is not asked for again.
+    """
+
+    def __init__(self, code: str, problem: str, retry_after_s: float) -> None:
+        self.code = code
+        self.retry_after_s = retry_after_s
+        super().__init__(problem)
+
+
+class LateStartError(NetworkError, scrapy_errors.IgnoreRequest):
+    """The moment at which politeness let this fetch begin is over: it needs another one."""
+
+    code = "late_start"
+
+    def __init__(self) -> None:
+        super().__init__("the fetch could not begin when its host's delay allowed it to")
 
 
 _FOREIGN_CODES: tuple[tuple[type[BaseException], str], ...] = (

@@ -30,9 +30,14 @@ from twisted.python.failure import Failure
 from scraper.network.addresses import AddressGuard
 from scraper.network.connector import GuardedConnector
 from scraper.network.decoding import ACCEPT_ENCODING, BodyDecoder
-from scraper.network.failures import TooLargeError, TruncatedError, as_network_error
+from scraper.network.failures import (
+    LateStartError,
+    TooLargeError,
+    TruncatedError,
+    as_network_error,
+)
 from scraper.network.receivers import has_receivers
-from scraper.network.requests import Origin, Origins, RequestWriter
+from scraper.network.requests import START_BY, Origin, Origins, RequestWriter
 from scraper.network.responses import build_headers, peer_address, response_class
 
 # One header may be large (content security policies are), but not many.
@@ -59,8 +64,9 @@ class PageDownloadHandler(BaseDownloadHandler):
     the decompressed body; 0 is no limit), `DOWNLOAD_VERIFY_CERTIFICATES`,
     `DEFAULT_REQUEST_HEADERS`, `USER_AGENT`, `ADDRESS_GUARD_ENABLED` (default on),
     `ALLOW_PRIVATE_HOSTS`. Request meta: `download_timeout`, `download_maxsize`,
-    `verify_tls`, `proxy`. It sets `download_latency` (s, until the headers) and
-    `elapsed_ms` (until the end, also of a failure).
+    `verify_tls`, `proxy`, `cuts_body` (of a larger body the beginning is the response),
+    `start_by_s` (loop time: LateStartError when sending begins later). It sets
+    `download_latency` (s, until the headers) and `elapsed_ms` (until the end, also of a failure).
 
     Redirects are not followed and cookies are not kept. Every failure is a `NetworkError`.
     """
@@ -150,6 +156,10 @@ class PageDownloadHandler(BaseDownloadHandler):
             )
         while True:
             connection = await connector.connect(origin.connect_request, [], _NO_STEP_TIMEOUT)
+            start_by_s = request.meta.get(START_BY)
+            if start_by_s is not None and asyncio.get_running_loop().time() > start_by_s:
+                connection.release()
+                raise LateStartError
             protocol = connection.protocol
             if protocol is None or protocol.should_close:
                 # Bytes that nobody asked for came while it was idle: they must not
@@ -176,19 +186,25 @@ class PageDownloadHandler(BaseDownloadHandler):
         """The decompressed body, and who stopped it before its end."""
         connection, message, payload = answer
         limit: int = request.meta.get("download_maxsize", self._max_bytes) or sys.maxsize
+        cuts = request.meta.get("cuts_body", False)
         length = _content_length(message)
-        if length is not None and length > limit and not payload.at_eof():
+        if length is not None and length > limit and not payload.at_eof() and not cuts:
             raise TooLargeError(limit)
         decoder = _decoder(headers, limit)
         watched = has_receivers(self.crawler, signals.bytes_received)
         pieces: list[bytes] = []
         size = 0
         while piece := await payload.readany():
-            plain = decoder.feed(piece) if decoder else piece
-            pieces.append(plain)
-            size += len(plain)
-            if size > limit:
-                raise TooLargeError(limit)
+            try:
+                plain = decoder.feed(piece) if decoder else piece
+                pieces.append(plain)
+                size += len(plain)
+                if size > limit:
+                    raise TooLargeError(limit)
+            except TooLargeError:
+                if not cuts:
+                    raise
+                return b"".join(pieces)[:limit], StopDownload(fail=False)
             if watched and (stop := self._stopped_by(signals.bytes_received, request, data=piece)):
                 return b"".join(pieces), stop
         if decoder:

@@ -16,6 +16,9 @@ from w3lib.http import basic_auth_header
 
 from scraper.network.failures import BadRequestError, UnsupportedSchemeError
 
+# Request meta: the loop time until which a fetch of a host with a delay must begin.
+START_BY = "start_by_s"
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _NOT_SENDABLE = re.compile(r"[^\x21-\x7e]")
 _TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")

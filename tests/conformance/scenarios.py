@@ -152,9 +152,19 @@ async def report_supervisor(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.report_supervisor("s", "{}", HOUR_MS, (4, 3, 2**31, 2**32))
 
 
+async def claim_robots(queue: QueueDriver, probe: QueueProbe) -> Call:
+    return lambda q: q.transitions.claim_robots("http://a.test", "w1", HOUR_MS)
+
+
+async def store_robots(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one", A)
+    await queue.lease_one()
+    return lambda q: q.transitions.store_robots("http://a.test", "a.test", b"x", HOUR_MS, 5000)
+
+
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
     cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
-    report_supervisor,
+    report_supervisor, claim_robots, store_robots,
 )  # fmt: skip

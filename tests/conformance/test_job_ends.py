@@ -156,12 +156,21 @@ async def test_job_tried_again_may_succeed(queue: QueueDriver, probe: QueueProbe
     assert "error" not in job.fields
 
 
-@pytest.mark.parametrize("code", ["robots", "off_scope"])
-async def test_skipped_start_page_is_tried_again_too(
+@pytest.mark.parametrize("code", ["robots Disallow: /", "blocked_address"])
+async def test_forbidden_start_page_fails_its_job_at_once(
     queue: QueueDriver, probe: QueueProbe, code: str
 ) -> None:
+    await queue.submit("one", A, attempts=3)
+    outcome = PageOutcome.SKIPPED if code.startswith("robots") else PageOutcome.FAILED
+    await queue.end("w1", await queue.lease_one(), outcome, code=code)
+    job = job_of(probe, "one")
+    name = code.partition(" ")[0]
+    assert (job.state, job.fields["finish_reason"], job.fields["error"]) == ("failed", name, name)
+
+
+async def test_skipped_start_page_is_tried_again_too(queue: QueueDriver, probe: QueueProbe) -> None:
     await queue.submit("one", A, attempts=2)
-    await queue.end("w1", await queue.lease_one(), PageOutcome.SKIPPED, code=code)
+    await queue.end("w1", await queue.lease_one(), PageOutcome.SKIPPED, code="off_scope")
     probe.pass_time(2 * HOUR_MS, "delayed")
     await queue.end("w1", await queue.lease_one())
     assert job_of(probe, "one").state == "completed"

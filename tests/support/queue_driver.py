@@ -15,6 +15,7 @@ from scraper.jobs.leases import (
     LeasedPage,
     LeaseReply,
     LeaseRequest,
+    Pace,
     PageCommit,
     PageOutcome,
 )
@@ -51,6 +52,7 @@ def submission(job_id: str, url: str = "", **changes: Any) -> Submission:
         "delay_ms": 0,
         "host_limit": 4,
         "host_delay_ms": 0,
+        "pace": Pace.NORMAL,
         "result_ttl_ms": 24 * HOUR_MS,
     }
     return Submission(**fields | changes)

@@ -33,12 +33,16 @@ def html(*links: str, title: str = "page", text: str = "") -> Answer:
 
 
 class Site:
-    """Serves `pages` (path with query -> answer); anything else is 404. `default` serves all."""
+    """Serves `pages` (path with query -> answer); anything else is 404. `default` serves all.
+
+    A robots.txt that is not among the pages is 404, and its fetches stand in no ledger of pages.
+    """
 
     def __init__(self, pages: Mapping[str, Page], default: Callable[[str], Answer] | None) -> None:
         self.pages = dict(pages)
         self.default = default
         self.hits: Counter[str] = Counter()
+        self.robots_hits = 0
         self.times: list[tuple[float, str]] = []
         self.open_now = 0
         self.most_open = 0
@@ -46,6 +50,9 @@ class Site:
         self.url = ""
 
     def answer(self, path: str) -> Answer:
+        if path == "/robots.txt" and path not in self.pages:
+            self.robots_hits += 1
+            return Answer(b"not found", status=404)
         with self.lock:
             self.hits[path] += 1
             self.times.append((time.monotonic(), path))

@@ -5,7 +5,7 @@
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
 --         token, outcome (done | failed | skipped | retry), final URL ("" = the lease's), record or
 --         error (JSON), body bytes, n links, n reasons,
---         for all but done: code, retry delay ms, host pause ms,
+--         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause ms,
 --         n links x "<url>[ <extra>]", n reasons x "<reason> <count>[ <sample URL>]"
 -- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
 --         recorded already) | full (the job's byte limit: the job ended)
@@ -254,11 +254,14 @@ local function end_page(job, page)
   else
     set_state(job, url, 's', old, code .. (page.url ~= url and ' ' .. page.url or ''))
     job_add(job, 'skipped', 1)
+    page.code = string.match(code, '^%S*')
+    -- Nothing was fetched: a site that forbids much must not use up the job's fetches.
+    if page.code == 'robots' then job_add(job, 'fetches', -1) end
   end
   if page.outcome == 'failed' or page.outcome == 'skipped' and old.parent == '-1' then
     job.errors[#job.errors + 1] = page.payload
   end
-  if old.parent == '-1' and page.outcome ~= 'retry' then job_put(job, 'error', code) end
+  if old.parent == '-1' and page.outcome ~= 'retry' then job_put(job, 'error', page.code) end
 end
 
 local function pause_host(host, ms)

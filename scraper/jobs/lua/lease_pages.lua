@@ -7,7 +7,7 @@
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known, or all wants filled), pages, jobs, gone}
 --         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra,
---                suspect (1: to be handled alone)}
+--                suspect (1: to be handled alone), ms between two starts at its host}
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
@@ -106,26 +106,32 @@ local function new_token()
   return string.format('%.0f', next_token) .. salt
 end
 
-local function grant(job, host, urls, pages, start_at)
+-- `delay` ms lie between the starts of two pages.
+local function grant(job, host, urls, pages, start_at, delay)
   local n, id = #urls, job.id
   if job.state == 'waiting' then activate(job) end
   local packed = {}
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  local place = ' ' .. id .. ' ' .. host .. ' ' .. string.format('%.0f', start_at) .. ' '
+  local at, place = start_at, ' ' .. id .. ' ' .. host .. ' '
+  local at_text = string.format('%.0f', at) .. ' '
   for i, url in ipairs(urls) do
     local page, token = pages[i], new_token()
+    if delay > 0 then
+      at = start_at + (i - 1) * delay
+      at_text = string.format('%.0f', at) .. ' '
+    end
     packed[2 * i - 1], packed[2 * i] = url, page.leased
     leases[#leases + 1] = token
-    leases[#leases + 1] = url .. place .. page.text
+    leases[#leases + 1] = url .. place .. at_text .. page.text
     tokens[#tokens + 1] = token
-    fresh[token] = {job = id, host = host, start_at = start_at, url = url, page = page,
-                    suspect = suspects[i] and 1 or 0}
+    fresh[token] = {job = id, host = host, start_at = at, url = url, page = page,
+                    suspect = suspects[i] and 1 or 0, delay = delay}
   end
   call('HSET', pages_key(id), unpack(packed))
   job_add(job, 'queued', -n)
   job_add(job, 'leased', n)
   job_add(job, 'fetches', n)
-  host_enter(host, n, start_at, job.host_delay_ms)
+  host_enter(host, n, start_at, delay)
   turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
   if call('EXISTS', lane_key(id, host)) == 0 then lane_end(id, job, host) end
   if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, whole(n)) == n then
@@ -144,12 +150,14 @@ local function try_lane(lane, most)
     job_put(job, 'starved', '1')
     return lane_remove(id, job, host)
   end
-  local places, at = host_gate(host, job.host_limit, job.host_delay_ms)
+  local places, at, delay = host_gate(host, job.host_limit, job.host_delay_ms, job.pace)
   if places <= 0 then return lane_park(id, job, host, nil) end
   if at > NOW + horizon then return lane_park(id, job, host, at) end
+  local first = math.max(at, NOW)
+  if delay > 0 then places = math.min(places, math.floor((NOW + horizon - first) / delay) + 1) end
   local urls, pages = pop_pages(id, host, math.min(most, budget, places))
   if #urls > 0 then
-    grant(job, host, urls, pages, math.max(at, NOW))
+    grant(job, host, urls, pages, first, delay)
   elseif call('EXISTS', lane_key(id, host)) == 0 then
     lane_end(id, job, host)
   end
@@ -282,13 +290,16 @@ local function describe(token)
     if not packed then return nil end
     known = lease_unpack(packed)
     known.suspect = call('HEXISTS', suspects_key(known.job), known.url)
+    local job = job_load(known.job, LEASE_FIELDS)
+    local _, _, delay = host_gate(known.host, job.host_limit, job.host_delay_ms, job.pace)
+    known.delay = delay
   end
   local page = known.page
   local found_on = found_on_of(known.job, page.parent)
   local contended = contention[known.host] or call('EXISTS', P .. 'parked:' .. known.host)
   contention[known.host] = contended
   return {token, known.job, known.url, page.depth, page.attempts, found_on, known.start_at,
-          contended, page.note, known.suspect}
+          contended, page.note, known.suspect, known.delay}
 end
 
 local function replies_for(granted)

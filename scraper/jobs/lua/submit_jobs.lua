@@ -3,7 +3,7 @@
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    per job 16 values: id, spec (JSON), type, pool, customer, priority, canonical start URL,
 --         maxPages, maxDuration ms, attempts, backoff type, backoff ms, delay ms,
---         "hostLimit hostDelayMs", result TTL ms, claim id ("" = none)
+--         "hostLimit hostDelayMs pace", result TTL ms, claim id ("" = none)
 -- Reply   per job 1 accepted, 0 known already (a repeated submit: changes nothing); an error, and
 --         nothing is accepted, when a start URL has no host
 local replies = {}
@@ -22,12 +22,12 @@ local function accept(a)
   local host = host_of(url)
   local delay = tonumber(ARGV[a + 12])
   local seq = call('HINCRBY', META, 'jobs', 1)
-  local limit, host_delay = string.match(ARGV[a + 13], '^(%d+) (%d+)$')
+  local limit, host_delay, pace = string.match(ARGV[a + 13], '^(%d+) (%d+) (%a+)$')
   call('HSET', key, 'spec', ARGV[a + 1], 'type', ARGV[a + 2], 'pool', pool,
     'customer', customer, 'priority', priority, 'seq', seq, 'start_url', url,
     'max_pages', ARGV[a + 7], 'max_duration_ms', ARGV[a + 8], 'attempts', ARGV[a + 9],
     'backoff_type', ARGV[a + 10], 'backoff_ms', ARGV[a + 11], 'host_limit', limit,
-    'host_delay_ms', host_delay, 'result_ttl_ms', ARGV[a + 14], 'submitted_at', NOW,
+    'host_delay_ms', host_delay, 'pace', pace, 'result_ttl_ms', ARGV[a + 14], 'submitted_at', NOW,
     'attempt', 0, 'known', 1, 'queued', 1)
   call('HSET', pages_key(id), url, page_pack('q', 0, -1, 0))
   call('HINCRBY', P .. 'open_jobs', priority .. ':' .. customer, 1)

@@ -138,7 +138,10 @@ end
 
 -- The job's start page could not be recorded: another attempt, or the end.
 local function job_fail(job, reason, worker)
-  if job.attempt < job.attempts and job.error ~= QUARANTINED then
+  if job.error == 'robots' or job.error == 'blocked_address' then
+    -- What was forbidden now is so in five seconds: no attempt could end otherwise.
+    job_finish(job, 'failed', job.error, worker, job.error)
+  elseif job.attempt < job.attempts and job.error ~= QUARANTINED then
     -- Jitter without a random source in the script: the low bits of the clock.
     local jitter = 0.8 + 0.4 * ((clock[2] % 1000) / 1000)
     local delay_ms = backoff_ms(job.backoff_type, job.backoff_ms, job.attempt, jitter)

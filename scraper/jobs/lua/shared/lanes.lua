@@ -78,22 +78,28 @@ local function job_rerank(id, job)
   end
 end
 
--- How many pages of a host may be fetched by a job with these limits, and from when on (epoch in
--- ms). None: a release will tell. With a delay it is one at a time.
-local function host_gate(host, limit, delay_ms)
-  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until')
-  local places = limit - number_of(f[1])
-  if delay_ms > 0 and places > 1 then places = 1 end
-  return places, math.max(number_of(f[2]), number_of(f[3]))
+-- What a host asks of a job: how many of its pages may be fetched (none: a release will tell), from
+-- when on (epoch in ms), and the time between two starts in ms. Of the job: its limit, its own delay
+-- and its pace (`turbo` is spared the adaptive delay, `own` the Crawl-delay too; a pause nobody).
+local function host_gate(host, limit, delay_ms, pace)
+  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until', 'crawl_delay', 'slow_delay')
+  local at, delay = number_of(f[3]), delay_ms
+  if f[4] and pace ~= 'own' then delay = math.max(delay, tonumber(f[4])) end
+  if f[5] and pace == 'normal' then delay = math.max(delay, tonumber(f[5])) end
+  if delay > 0 or pace == 'normal' then at = math.max(at, number_of(f[2])) end
+  return limit - number_of(f[1]), at, delay
 end
 
 local PARK_CHECK_MS = 1000   -- a parked lane is looked at again at the latest after this
+-- Parked lanes are woken before their host's next start, so that a worker has the page in time;
+-- less than the horizon of a lease call, or they would be parked again.
+local WAKE_AHEAD_MS = 100
 
 local function lane_park(id, job, host, wake_at)
   local lane = id .. ' ' .. host
   turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane)
   turns_add(P .. 'parked:' .. host, job.priority, job.customer, lane, number_of(job.seq))
-  local due = wake_at or (NOW + PARK_CHECK_MS)
+  local due = wake_at and wake_at - WAKE_AHEAD_MS or NOW + PARK_CHECK_MS
   local known = call('ZSCORE', P .. 'hosts_due', host)
   if not known or tonumber(known) > due or tonumber(known) <= NOW then
     call('ZADD', P .. 'hosts_due', due, host)
@@ -120,14 +126,27 @@ end
 local function host_enter(host, pages, start_at, delay_ms)
   local key = host_key(host)
   if call('HINCRBY', key, 'in_flight', pages) == pages then call('PERSIST', key) end
-  if delay_ms > 0 then call('HSET', key, 'next_at', start_at + delay_ms) end
+  if delay_ms > 0 then call('HSET', key, 'next_at', start_at + pages * delay_ms) end
+end
+
+-- Set (0: end) the Crawl-delay of a host for `ttl` ms; the fetch that brought it counts as a start.
+local function host_pace(host, delay, ttl)
+  local key = host_key(host)
+  if delay == 0 then
+    call('HDEL', key, 'crawl_delay', 'pace_until')
+    return
+  end
+  local f = fields(key, 'in_flight', 'next_at')
+  call('HSET', key, 'crawl_delay', delay, 'pace_until', NOW + ttl,
+    'next_at', math.max(number_of(f[2]), NOW + delay))
+  if number_of(f[1]) <= 0 then call('PEXPIRE', key, ttl + 1000) end
 end
 
 -- Wake parked lanes of a host at `at`, or up to `lanes` of them now when that time has come.
 local function host_wake_at(host, at, lanes)
   if call('EXISTS', P .. 'parked:' .. host) == 0 then return end
-  if at > NOW then
-    call('ZADD', P .. 'hosts_due', at, host)
+  if at > NOW + WAKE_AHEAD_MS then
+    call('ZADD', P .. 'hosts_due', at - WAKE_AHEAD_MS, host)
     return
   end
   call('ZADD', P .. 'hosts_due', NOW + PARK_CHECK_MS, host)
@@ -140,10 +159,11 @@ end
 local function host_leave(host, pages)
   local key = host_key(host)
   local left = call('HINCRBY', key, 'in_flight', -pages)
-  local f = fields(key, 'next_at', 'paused_until')
+  local f = fields(key, 'next_at', 'paused_until', 'pace_until')
   local at = math.max(number_of(f[1]), number_of(f[2]))
   if left <= 0 then
-    if at <= NOW then call('DEL', key) else call('PEXPIRE', key, at - NOW + 1000) end
+    local last = math.max(at, number_of(f[3]))
+    if last <= NOW then call('DEL', key) else call('PEXPIRE', key, last - NOW + 1000) end
   end
   host_wake_at(host, at, pages)
 end

@@ -12,7 +12,7 @@ local NUMBERS = {
 -- What a lease needs of a job, and what its end or a commit does.
 local LEASE_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages', 'done', 'queued',
   'leased', 'fetches', 'host_limit', 'host_delay_ms', 'max_duration_ms', 'attempt', 'started_at',
-  'suspects'}
+  'suspects', 'pace'}
 local JOB_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages', 'known', 'queued',
   'delayed', 'leased', 'done', 'failed', 'skipped', 'left', 'fetches', 'bytes', 'body_bytes',
   'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'max_duration_ms', 'result_ttl_ms',
