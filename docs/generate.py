@@ -41,8 +41,7 @@ python -m supervisor check
 
 A unit stands beside each number. Yes-or-no settings take `true` and `false`.
 
-Checked and kept, but without effect in this release: `ROBOTS_OBEY`, `STALL_TIMEOUT`. While
-`ALLOW_PRIVATE_HOSTS` is unset, loopback and private networks may be fetched.
+Checked and kept, but without effect in this release: `STALL_TIMEOUT`.
 
 """
 

@@ -100,6 +100,7 @@ class LeaseKeeper:
         self.was_choked = False
         self._must_reconcile = False
         self._clock = RedisClock()
+        self._sent_s = 0.0
         self._late: list[str] = []
         self._late_streak = 0
 
@@ -286,10 +287,8 @@ class LeaseKeeper:
         del self._late[: len(late)]
 
     async def _lease(self, request: LeaseRequest) -> LeaseReply:
-        sent_s = asyncio.get_running_loop().time()
-        reply = await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
-        self._clock.measure(reply.now_ms, sent_s, asyncio.get_running_loop().time())
-        return reply
+        self._sent_s = asyncio.get_running_loop().time()
+        return await self.frontier.lease_pages(self.worker, request, self.limits.lease_ms)
 
     def _request(self) -> LeaseRequest | None:
         self.was_choked = self.is_choked()
@@ -314,6 +313,7 @@ class LeaseKeeper:
         )
 
     async def _admit(self, reply: LeaseReply) -> None:
+        self._clock.measure(reply.now_ms, self._sent_s, asyncio.get_running_loop().time())
         unreadable = [job for job in reply.jobs if not self._know(job)]
         dropped = self.drop_jobs(reply.gone)
         if self.is_draining:

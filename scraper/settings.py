@@ -16,7 +16,7 @@ DOWNLOAD_HANDLERS_BASE = {
     "https": "scraper.network.handler.PageDownloadHandler",
 }
 
-USER_AGENT = _config.user_agent
+USER_AGENT = _config.sent_user_agent
 DEFAULT_REQUEST_HEADERS = {
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Language": "en,*;q=0.5",
@@ -26,10 +26,8 @@ DOWNLOAD_TIMEOUT = _config.request_timeout_s
 DOWNLOAD_MAXSIZE = _config.max_response_bytes
 DOWNLOAD_WARNSIZE = 0
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# Link-local, metadata and other special addresses are never fetched. Until the crawling release,
-# loopback and private networks are, unless ALLOW_PRIVATE_HOSTS says which of them may be.
-PRIVATE_NETWORKS = ["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
-ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts) or PRIVATE_NETWORKS
+# What is not public is fetched only where this names it.
+ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts)
 
 # Politeness, retries, redirects, scope and depth are decided elsewhere: fewer layers a page.
 ROBOTSTXT_OBEY = False

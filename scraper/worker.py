@@ -157,7 +157,7 @@ class Worker:
             raise EngineMismatchError("PageDownloader, which asks robots.txt")
         config = self.config
         policy = RobotsPolicy(
-            user_agent=config.user_agent,
+            user_agent=config.sent_user_agent,
             ttl_s=config.robots_ttl_s,
             max_crawl_delay_s=config.crawl_delay_max_s,
             timeout_s=config.request_timeout_s,

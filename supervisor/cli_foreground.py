@@ -63,13 +63,19 @@ def crawl(url: str | None, demo: bool, output: str | None, as_json: bool, **opti
         return _foreground("full-crawl", url, output, as_json, options)
     with serve_demo() as demo_url:
         err.print(f"No URL given: crawling the demonstration site at {demo_url}", markup=False)
-        return _foreground("full-crawl", demo_url, output, as_json, options)
+        return _foreground("full-crawl", demo_url, output, as_json, options, allow=demo_url)
 
 
 def _foreground(
-    job_type: str, url: str, output: str | None, as_json: bool, options: dict[str, Any]
-) -> int:
+    job_type: str, url: str, output: str | None, as_json: bool, options: dict[str, Any],
+    allow: str = "",
+) -> int:  # fmt: skip
+    """`allow`: the origin of a site that may be fetched though its address is not public."""
     config = config_of(options)
+    if allow:
+        host = allow.partition("://")[2].partition("/")[0]
+        hosts = (*config.allow_private_hosts, host)
+        config = config.model_copy(update={"allow_private_hosts": hosts})
     writer = RecordWriter(output) if output else None
     # A person waits: a job that failed is not tried again 5 s later, unless asked for.
     if options.get("attempts") is None:

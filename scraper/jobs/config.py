@@ -25,7 +25,7 @@ from scraper.jobs.suggest import nearest
 from scraper.jobs.version import VERSION
 
 MIB = 1024 * 1024
-CONTACT_HINT = "set USER_AGENT to name your contact"
+NO_CONTACT = "no contact given"
 
 
 class ConfigError(JobsError):
@@ -173,9 +173,13 @@ class Config(BaseModel):
         2048 * MIB, "MAX_JOB_RECORDS", "All records of one job; it ends there.", ge=1024
     )
     user_agent: str = _setting(
-        f"ScraperWorkers/{VERSION} ({CONTACT_HINT})", "USER_AGENT",
-        "Name and contact of the crawler.",
+        f"ScraperWorkers/{VERSION} ({{contact}})", "USER_AGENT",
+        "Name of the crawler; CONTACT takes the place of {contact}.",
         pattern=r"^[\x20-\x7e]{1,300}$",
+    )  # fmt: skip
+    contact: str = _setting(
+        "", "CONTACT", "E-mail address or URL where owners of sites reach you; for USER_AGENT.",
+        pattern=r"^[\x20-\x7e]{0,200}$",
     )  # fmt: skip
     robots_obey: bool = _setting(True, "ROBOTS_OBEY", "Obey robots.txt.")
     robots_ttl_s: float = _setting(
@@ -203,6 +207,11 @@ class Config(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "LOG_LEVEL", "debug, info, warning or error."
     )
+
+    @property
+    def sent_user_agent(self) -> str:
+        """The header that sites get."""
+        return self.user_agent.replace("{contact}", self.contact or NO_CONTACT)
 
     @field_validator("*", mode="before")
     @classmethod

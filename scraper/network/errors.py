@@ -22,7 +22,10 @@ class BlockedAddressError(NetworkError):
         self.port = port
         self.reason = reason
         via = "" if host == address else f" ({address})"
-        super().__init__(f"{host}:{port}{via} is not a public address: {reason}")
+        super().__init__(
+            f"{host}:{port}{via} is not a public address: {reason}. "
+            f"To allow it: ALLOW_PRIVATE_HOSTS={host}:{port}"
+        )
 
 
 class AddressRuleError(NetworkError, ValueError):

@@ -183,10 +183,11 @@ class RobotsUnreachableError(NetworkError, scrapy_errors.DownloadFailedError):
         super().__init__(problem)
 
 
-class LateStartError(NetworkError, scrapy_errors.IgnoreRequest):
-    """The moment at which politeness let this fetch begin is over: it needs another one."""
+class LateStartError(scrapy_errors.IgnoreRequest):
+    """The moment at which politeness let this fetch begin is over: it needs another one.
 
-    code = "late_start"
+    No failure of the page: it goes back to the queue, uncharged.
+    """
 
     def __init__(self) -> None:
         super().__init__("the fetch could not begin when its host's delay allowed it to")

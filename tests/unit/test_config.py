@@ -31,7 +31,15 @@ def test_promised_variables_have_their_promised_defaults() -> None:
     assert by_variable["LOG_LEVEL"] == "info"
     assert by_variable["ALLOW_PRIVATE_HOSTS"] == ()
     assert by_variable["ROBOTS_OBEY"] is True
-    assert "USER_AGENT" in by_variable["USER_AGENT"]  # it asks for a contact
+    assert "{contact}" in by_variable["USER_AGENT"]
+
+
+def test_contact_goes_into_the_user_agent() -> None:
+    assert load_config({}).sent_user_agent.endswith("(no contact given)")
+    ours = load_config({"CONTACT": "bot@example.com"}).sent_user_agent
+    assert ours.startswith("ScraperWorkers/")
+    assert ours.endswith("(bot@example.com)")
+    assert load_config({"USER_AGENT": "MyBot/1"}).sent_user_agent == "MyBot/1"
 
 
 def test_defaults_are_those_of_the_design() -> None:

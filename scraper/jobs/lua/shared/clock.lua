@@ -33,7 +33,7 @@ local function move_hosts(by)
     local found = call('SCAN', cursor, 'MATCH', P .. 'host:*', 'COUNT', 10000)
     cursor = found[1]
     for _, key in ipairs(found[2]) do
-      for _, name in ipairs({'next_at', 'paused_until'}) do
+      for _, name in ipairs({'next_at', 'paused_until', 'pace_until'}) do
         local at = tonumber(call('HGET', key, name) or nil)
         if at then call('HSET', key, name, string.format('%.0f', at + by)) end
       end
