@@ -41,8 +41,6 @@ python -m supervisor check
 
 A unit stands beside each number. Yes-or-no settings take `true` and `false`.
 
-Checked and kept, but without effect in this release: `STALL_TIMEOUT`.
-
 """
 
 _KEYS = f"""{_NOTE}

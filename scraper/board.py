@@ -24,8 +24,9 @@ _NUMBERS = 32
 _HEAD_BYTES = _NUMBERS * _NUMBER_BYTES
 _TOKEN_BYTES = 56
 _PLACE_BYTES = _TOKEN_BYTES + _NUMBER_BYTES
+_WORDS_BYTES = 512
 # Changed with the layout: a board of another version is not read.
-_LAYOUT = 20_261_125.0
+_LAYOUT = 2.0
 
 
 class _Number(IntEnum):
@@ -74,6 +75,7 @@ class Board:
         end = _HEAD_BYTES + places * _TOKEN_BYTES
         self._tokens = view[_HEAD_BYTES:end]
         self._since = view[end : end + places * _NUMBER_BYTES].cast("d")
+        self._words = view[end + places * _NUMBER_BYTES :][:_WORDS_BYTES]
         self._free = list(range(places - 1, -1, -1))
 
     @classmethod
@@ -126,6 +128,11 @@ class Board:
             self._since[place] = 0.0
             self._free.append(place)
 
+    def say(self, words: str) -> None:
+        """Why this worker is about to end, for its supervisor to tell; cut at 512 bytes."""
+        text = " ".join(words.split()).encode()[:_WORDS_BYTES]
+        self._words[:] = text.ljust(_WORDS_BYTES, b"\0")
+
     # -- the supervisor's side ------------------------------------------------------------------
 
     @property
@@ -156,6 +163,11 @@ class Board:
     @property
     def pages_in_hand(self) -> int:
         return int(self._numbers[_Number.PAGES_IN_HAND])
+
+    @property
+    def words(self) -> str:
+        """What the worker said last of its end, "" nothing."""
+        return bytes(self._words).rstrip(b"\0").decode(errors="replace")
 
     def begun(self) -> list[BegunPage]:
         """Pages whose handling has begun, the longest first."""
@@ -193,7 +205,7 @@ class NewBoard:
 
 
 def _size(places: int) -> int:
-    return _HEAD_BYTES + places * _PLACE_BYTES
+    return _HEAD_BYTES + places * _PLACE_BYTES + _WORDS_BYTES
 
 
 def _prepare(memory: mmap.mmap, places: int) -> mmap.mmap:

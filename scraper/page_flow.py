@@ -73,7 +73,7 @@ class PageFlow:
         self._spider_of = spider_of
         self._on_through = on_through
         self._on_late = on_late
-        self._parse_limit = ParseLimit(parse_limit_s)
+        self._parse_limit = ParseLimit(parse_limit_s, self._begin, board.parsed)
         self._board = board
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
@@ -115,6 +115,12 @@ class PageFlow:
         self._works[request] = PageWork(lease, run)
         return request
 
+    def _begin(self) -> None:
+        """A callback is called. Not when its page's response came: others may be before it."""
+        work = current_work.get()
+        if work is not None and work.place is None:
+            work.place = self._board.begin(work.lease.token)
+
     def next_redirected(self) -> Request | None:
         """A redirect's target, to be fetched under the same lease."""
         return self._redirected.popleft() if self._redirected else None
@@ -155,11 +161,9 @@ class PageFlow:
             self._end(work, result)
             return None
         token = current_work.set(work)
-        work.place = self._board.begin(work.lease.token)
         try:
             deferred = self._scraper.enqueue_scrape(result, request)
         finally:
-            self._board.parsed()
             current_work.reset(token)
         response = result if isinstance(result, Response) else None
         deferred.addBoth(lambda _: self._end(work, response))

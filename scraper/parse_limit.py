@@ -26,8 +26,17 @@ class ParseLimit:
     The handler is set once: to set and to restore it for each page costs more than the timer.
     """
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(
+        self,
+        limit_s: float,
+        on_begin: Callable[[], object] = bool,
+        on_end: Callable[[], object] = bool,
+    ) -> None:
+        """`on_begin` and `on_end` are called right before and after each callback; of asynchronous
+        ones, only the call itself is between them."""
         self._limit_s = limit_s
+        self._on_begin = on_begin
+        self._on_end = on_end
         self._is_armed = False
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, self._over)
@@ -44,12 +53,14 @@ class ParseLimit:
         def run(*args: Any, **kwargs: Any) -> Any:
             if threading.current_thread() is not threading.main_thread():
                 return callback(*args, **kwargs)
+            self._on_begin()
             self._arm()
             try:
                 output = callback(*args, **kwargs)
                 return list(output) if isinstance(output, GeneratorType) else output
             finally:
                 self._disarm()
+                self._on_end()
 
         # Requests that a callback makes from its own are told apart by this.
         run.__self__ = getattr(callback, "__self__", None)  # type: ignore[attr-defined]

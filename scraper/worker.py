@@ -97,6 +97,7 @@ class Worker:
             is_away = isinstance(error, RedisUnreachableError | EmbeddedUnavailableError)
             spider.exit_code = 3 if is_away else 2
             log.error("the worker cannot start", error=str(error))
+            self.board.say(str(error))
             if self.queue:
                 await self.queue.shutdown()
             return
@@ -179,6 +180,7 @@ class Worker:
         if not task.cancelled() and (error := task.exception()):
             log.critical("a part of the worker failed", part=task.get_name(), exc_info=error)
             if not self.is_stopping:
+                self.board.say(f"{task.get_name()} failed: {type(error).__name__}: {error}")
                 os._exit(1)
 
     async def stop(self) -> None:

@@ -18,7 +18,7 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
     psutil alone reports the machine's memory inside of any container. `root` is for tests.
     """
     limits = [psutil.virtual_memory().total]
-    for folder in _group_folders(root, "memory"):
+    for folder in group_folders(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             limit = _number(folder / name)
             if limit is not None and 0 < limit < _V1_UNLIMITED:
@@ -29,7 +29,7 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
 def cpu_cores(root: Path = Path("/")) -> float:
     """Cores that this process may use at once; a quota may make it a fraction."""
     cores = [float(_allowed_cpus())]
-    for folder in _group_folders(root, "cpu"):
+    for folder in group_folders(root, "cpu"):
         quota, period = _quota(folder)
         if quota and period:
             cores.append(quota / period)
@@ -43,7 +43,7 @@ def _allowed_cpus() -> int:
 
 
 def _quota(folder: Path) -> tuple[int | None, int | None]:
-    words = _text(folder / "cpu.max").split()
+    words = read_text(folder / "cpu.max").split()
     if len(words) == 2:
         return (int(words[0]), int(words[1])) if words[0].isdigit() else (None, None)
     quota = _number(folder / "cpu.cfs_quota_us")
@@ -52,13 +52,13 @@ def _quota(folder: Path) -> tuple[int | None, int | None]:
     return quota, _number(folder / "cpu.cfs_period_us")
 
 
-def _group_folders(root: Path, controller: str) -> Iterator[Path]:
+def group_folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of this process's group and of those around it.
 
     In a container the path in /proc may be the host's, which is not to be seen there: the limit
     is then in the root of the mounted hierarchy, which is always among the folders.
     """
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
@@ -76,7 +76,8 @@ def _group_folders(root: Path, controller: str) -> Iterator[Path]:
         yield base
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A small text file; "" where it cannot be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -84,7 +85,7 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path) -> int | None:
-    text = _text(path).strip()
+    text = read_text(path).strip()
     try:
         return int(text)
     except ValueError:

@@ -31,17 +31,27 @@ class SlotState(enum.StrEnum):
 
 
 class StopReason(enum.StrEnum):
-    """Why a worker was asked to stop."""
+    """Why a worker was asked to stop. `overdue`: it handles a page of a job that has ended."""
 
     SHUTDOWN = "shutdown"
     RETIRE = "retire"
     RESTART = "restart"
     RECYCLE = "recycle"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """Why the supervisor killed a worker that was not asked to stop, and whether the pages that it
+    was handling may be to blame."""
+
+    cause: str
+    blames_pages: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RestartHistory:
-    """Deaths in a row without a healthy time between, and when the recent ones were."""
+    """Deaths in a row without a healthy time between; when those of the last minutes were."""
 
     failures: int = 0
     deaths_s: tuple[float, ...] = ()
@@ -53,6 +63,7 @@ class Slot:
 
     `instance` is the name of the current or last process (`<supervisor>/worker-1#<incarnation>`).
     `board`: what that process shows of itself, also after its end; None before the first one.
+    `doom`: set when the supervisor killed it. `memory_peak_bytes`: the most that was seen of it.
     `failure`: why it is not started again. `kill_at_s`: when a stopping worker is killed.
     """
 
@@ -62,6 +73,8 @@ class Slot:
     instance: str = ""
     pid: int | None = None
     board: Board | None = None
+    doom: Doom | None = None
+    memory_peak_bytes: int = 0
     started_s: float = 0.0
     start_at_s: float = 0.0
     kill_at_s: float | None = None
@@ -144,7 +157,7 @@ class Children:
     ) -> None:
         """A process of the slot runs."""
         slot.state, slot.instance, slot.pid = SlotState.STARTING, instance, pid
-        slot.board = board
+        slot.board, slot.doom, slot.memory_peak_bytes = board, None, 0
         slot.started_s = now_s
         slot.incarnations += 1
         slot.kill_at_s = slot.stop_reason = None

@@ -142,10 +142,19 @@ class WorkerError(_OfWorker):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStalled(_OfWorker):
-    """A worker's loop did not tick in time; its leases go back."""
+    """A worker is stuck and is killed; its leases go back at once.
+
+    `job_id`: the job whose page it was handling, or one of those that it holds; `job_ids`: all of
+    these. `memory` in bytes, `cpu` in percent of one core since the last look, None unknown.
+    """
 
     name: ClassVar[str] = "workerStalled"
     job_id: str = ""
+    job_ids: tuple[str, ...] = ()
+    reason: str = ""
+    url: str = ""
+    memory: int | None = None
+    cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ _CODES = {
     EXIT_CONFIGURATION: "refused to start: its configuration is wrong (its log says what)",
     EXIT_REDIS_AWAY: "could not reach Redis",
 }
+_CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,17 @@ class WorkerExit:
     """The end of one process.
 
     `code` is its exit code, the negative number of the signal that killed it, or None when it
-    could not even be started (`problem` says why). `is_ordered`: the supervisor asked for it, or
-    killed it (`problem` says why, where it did so by its own judgement).
+    could not even be started (`problem` says why). `is_ordered`: the supervisor sent it a signal.
+    `cause`: why the supervisor killed it, as the end of a sentence ("uses too much"), or what the
+    worker said last; "" unknown.
+    `is_out_of_memory`: the kernel killed it for want of memory; None: the system does not tell.
     """
 
     code: int | None
     is_ordered: bool = False
     problem: str = ""
+    cause: str = ""
+    is_out_of_memory: bool | None = None
 
     @property
     def is_configuration_error(self) -> bool:
@@ -36,16 +43,36 @@ class WorkerExit:
     def is_redis_away(self) -> bool:
         return self.code == EXIT_REDIS_AWAY
 
+    @property
+    def is_strange_kill(self) -> bool:
+        """SIGKILL, and not from the supervisor: the kernel for want of memory, or somebody else."""
+        return self.code == -signal.SIGKILL and not self.is_ordered
+
+    @property
+    def is_crash(self) -> bool:
+        """Native code broke the process."""
+        return self.code is not None and -self.code in _CRASHES
+
     def __str__(self) -> str:
         if self.code is None:
             return f"could not be started: {self.problem}"
-        if self.is_ordered and self.problem:
-            return f"killed: it {self.problem}"
+        if self.is_ordered and self.cause:
+            return f"killed: it {self.cause}"
         if self.code >= 0:
-            return _CODES.get(self.code, f"failed with exit code {self.code}")
-        # The kernel's out-of-memory killer leaves no other trace in the exit status.
-        is_strange = -self.code == signal.SIGKILL and not self.is_ordered
-        return f"killed by {_signal_name(-self.code)}{' (out of memory?)' if is_strange else ''}"
+            text = _CODES.get(self.code, f"failed with exit code {self.code}")
+        else:
+            text = f"killed by {_signal_name(-self.code)}{self._who()}"
+        return f"{text}: {self.cause}" if self.cause else text
+
+    def _who(self) -> str:
+        if self.is_crash:
+            return " (native code crashed)"
+        if not self.is_strange_kill:
+            return ""
+        if self.is_out_of_memory is None:
+            # The kernel's out-of-memory killer leaves no other trace in the exit status.
+            return " (out of memory?)"
+        return " (out of memory)" if self.is_out_of_memory else " (by somebody else)"
 
 
 def _signal_name(number: int) -> str:

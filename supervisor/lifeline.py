@@ -5,6 +5,7 @@ milliseconds on, not only when Scrapy and all of ours have been loaded.
 """
 
 import ctypes
+import faulthandler
 import os
 import runpy
 import signal
@@ -34,6 +35,8 @@ def _watch(descriptor: int) -> None:
 def main() -> None:
     """`lifeline.py MODULE ARGUMENTS...`, with the pipe's descriptor in LIFELINE_FD."""
     tie(int(os.environ["LIFELINE_FD"]))
+    # Before anything can hang: the stacks are asked for when this process does not come up.
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     sys.argv = sys.argv[1:]
     # As `python -m` does.
     sys.path.insert(0, os.getcwd())

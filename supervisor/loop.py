@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
-from supervisor.children import Children, Slot, SlotState, StopReason
+from scraper.jobs import JobsError
+from scraper.jobs.leases import WorkerDeath
+from supervisor.children import Children, Doom, Slot, SlotState, StopReason
 from supervisor.events import Event, ForceShutdown, WorkerClosed, WorkerError, WorkerReady
 from supervisor.exits import WorkerExit
+from supervisor.oom import OomKills
 from supervisor.policy import (
     Action,
     Death,
@@ -23,7 +28,9 @@ from supervisor.policy import (
     OpenBreaker,
     RestartPolicy,
     Start,
+    blames_pages,
     decide,
+    fleet_deaths_s,
     next_moment_s,
 )
 from supervisor.process import WorkerLauncher, WorkerProcess
@@ -34,6 +41,16 @@ log = structlog.get_logger(__name__)
 # The worker ends by itself when its drain time is over; this is what its last calls may take.
 KILL_AFTER_DRAIN_S = 4.0
 GREETING_EVERY_S = 0.1
+
+
+class RestartError(JobsError):
+    """A worker was to be replaced, and the new one does not run."""
+
+    def __init__(self, slot: Slot) -> None:
+        reason = slot.failure or str(slot.last_exit)
+        super().__init__(
+            f"the new {slot.name} does not start: it {reason}; the other workers go on as they are"
+        )
 
 
 class FleetLoop:
@@ -60,8 +77,8 @@ class FleetLoop:
         self._publish = publish
         self._drain_timeout_s = drain_timeout_s
         self._clock = clock
+        self.oom_kills = OomKills()
         self._processes: dict[Slot, WorkerProcess] = {}
-        self._kill_reasons: dict[Slot, str] = {}
         self._watchers: set[asyncio.Task[None]] = set()
         self._ended: deque[tuple[Slot, WorkerExit]] = deque()
         self._wakened = asyncio.Event()
@@ -92,7 +109,10 @@ class FleetLoop:
 
     async def restart(self, worker_id: str) -> None:
         """Drain a worker and start its slot anew; returns when the new one is ready, has died, or
-        is no longer wanted. A lone worker is stood in for. Raises UnknownWorkerError."""
+        is no longer wanted. A lone worker is stood in for.
+
+        Raises UnknownWorkerError, RestartError when nobody can stand in: it goes on then.
+        """
         slot = self.children.find(worker_id)
         self.children.renewed(slot)
         async with self._stand_in_for(slot):
@@ -100,25 +120,35 @@ class FleetLoop:
 
     async def recycle(self, slot: Slot, *, has_room: bool) -> bool:
         """The same before a worker does harm; whether a new process is ready. `has_room` False:
-        a lone worker is not stood in for."""
+        a lone worker is not stood in for. Raises RestartError."""
         async with contextlib.AsyncExitStack() as until_ready:
             if has_room:
                 await until_ready.enter_async_context(self._stand_in_for(slot))
             await self._replace(slot, StopReason.RECYCLE)
         return slot.state is SlotState.RUNNING
 
-    def kill(self, slot: Slot, reason: str) -> None:
+    def kill(self, slot: Slot, reason: str, *, blames_pages: bool = True) -> None:
         """End a worker now. That is a death like one by itself; `reason` is a sentence's end, such
-        as "uses too much"."""
+        as "uses too much". `blames_pages`: those that it is handling may have brought it there."""
         process = self._processes.get(slot)
         if process is not None:
             log.error("worker is killed", worker=slot.name, pid=slot.pid, reason=reason)
-            self._kill_reasons[slot] = reason
+            slot.doom = Doom(reason, blames_pages)
             process.kill()
+
+    async def restart_all(self) -> None:
+        """Restart the workers one after another. Raises RestartError at the first one that does
+        not come up again: the rest goes on."""
+        for slot in self.children.wanted:
+            if slot.is_wanted:
+                await self.restart(slot.name)
+            if slot.is_wanted and slot.state is not SlotState.RUNNING and not self.is_shutting_down:
+                raise RestartError(slot)
 
     @contextlib.asynccontextmanager
     async def _stand_in_for(self, slot: Slot) -> AsyncIterator[None]:
-        """While `slot` has no worker, another one works: a spare where there is none."""
+        """While `slot` has no worker, another one works: a spare where there is none. Raises
+        RestartError when that one does not come up."""
         running = [other for other in self.children.in_state(SlotState.RUNNING) if other.is_wanted]
         if running != [slot] or self.is_shutting_down:
             yield
@@ -133,6 +163,8 @@ class FleetLoop:
                     or spare.state in (SlotState.RUNNING, SlotState.BACKING_OFF)
                 )
             )
+            if spare.is_wanted and spare.state is not SlotState.RUNNING:
+                raise RestartError(spare)
             yield
         finally:
             self.children.remove_spares()
@@ -151,6 +183,20 @@ class FleetLoop:
                 or (slot.incarnations > before and slot.state is not SlotState.STARTING)
             )
         )
+
+    def replace(self, slot: Slot, reason: StopReason) -> None:
+        """Drain a running worker; its slot starts anew when it has ended."""
+        self._stop(slot, reason)
+        self._wake()
+
+    def dump_stacks(self, slot: Slot) -> None:
+        """Have a worker write the stacks of its threads to its log, even when it is stuck."""
+        self._processes[slot].dump_stacks()
+
+    def dump_all_stacks(self) -> None:
+        """The same of each worker that has come up."""
+        for slot in self.children.in_state(SlotState.RUNNING):
+            self.dump_stacks(slot)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for a state of `children`."""
@@ -191,9 +237,8 @@ class FleetLoop:
     def _observe_end(self, slot: Slot, ending: WorkerExit) -> None:
         state, now_s = slot.state, self._clock()
         del self._processes[slot]
-        if killed_because := self._kill_reasons.pop(slot, ""):
-            ending = replace(ending, problem=killed_because)
-        self._registry.bury([slot.instance])
+        ending = self._explained(slot, ending)
+        self._bury(slot, ending)
         self.children.exited(slot, ending, now_s)
         if state is SlotState.STOPPING:
             log.info("worker closed", worker=slot.name, reason=slot.stop_reason, end=str(ending))
@@ -201,10 +246,36 @@ class FleetLoop:
         else:
             self._judge(slot, ending, now_s, was_ready=state is SlotState.RUNNING)
 
+    def _explained(self, slot: Slot, ending: WorkerExit) -> WorkerExit:
+        """With what is known beside the exit status."""
+        if slot.doom is not None:
+            return replace(ending, cause=slot.doom.cause)
+        if ending.is_strange_kill:
+            return replace(ending, is_out_of_memory=self.oom_kills.was_just_now)
+        words = slot.board.words if slot.board and ending.code else ""
+        return replace(ending, cause=words)
+
+    def _bury(self, slot: Slot, ending: WorkerExit) -> None:
+        begun = slot.board.begun() if slot.board else []
+        if not begun or not blames_pages(slot.state, ending, slot.doom):
+            self._registry.bury([slot.instance])
+            return
+        evidence = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "exit": str(ending),
+            "code": ending.code,
+            "workerId": slot.name,
+            "memoryPeakBytes": slot.memory_peak_bytes,
+        }
+        self._registry.bury_suspects(
+            WorkerDeath(slot.instance, json.dumps(evidence), [page.token for page in begun])
+        )
+
     def _judge(self, slot: Slot, ending: WorkerExit, now_s: float, *, was_ready: bool) -> None:
         lived_s = now_s - slot.started_s
         death = Death(now_s, lived_s, was_ready, ending, self._registry.is_reachable)
-        verdict = self._policy.judge(slot.history, death)
+        fleet_s = fleet_deaths_s(self.children.slots)
+        verdict = self._policy.judge(slot.history, death, fleet_s)
         if isinstance(verdict, GiveUp):
             self.children.gave_up(slot, verdict.reason)
             log.error("worker is not started again", worker=slot.name, reason=verdict.reason)
@@ -212,7 +283,7 @@ class FleetLoop:
             return
         error, pause_s = str(ending), 0.0
         if isinstance(verdict, OpenBreaker):
-            error, pause_s = f"{ending}; died {verdict.deaths} times", verdict.pause_s
+            error, pause_s = f"{ending}; {verdict.why}", verdict.pause_s
         else:
             pause_s = verdict.delay_s
         self.children.backing_off(slot, now_s + pause_s, verdict.history)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from supervisor.children import RestartHistory, Slot, SlotState, StopReason
+from supervisor.children import Doom, RestartHistory, Slot, SlotState, StopReason
 from supervisor.exits import WorkerExit
 
 # Redis comes back for all workers at once: no reason to wait a minute for it.
@@ -18,7 +18,8 @@ class RestartLimits:
     """All in monotonic seconds. A slot that lived `healthy_after_s` starts its backoff anew.
 
     `breaker_deaths` within `breaker_window_s` open the breaker of a slot: it is tried again after
-    `breaker_pause_s`. Exit code 2 within `startup_s`, before the worker was ready, is final.
+    `breaker_pause_s`. No more than `fleet_deaths` of all workers together are followed by a start
+    within `fleet_window_s`. Exit code 2 within `startup_s`, before the worker was ready, is final.
     """
 
     backoff_min_s: float = 0.5
@@ -27,6 +28,8 @@ class RestartLimits:
     breaker_deaths: int = 5
     breaker_window_s: float = 60.0
     breaker_pause_s: float = 30.0
+    fleet_deaths: int = 60
+    fleet_window_s: float = 600.0
     startup_s: float = 30.0
 
 
@@ -51,10 +54,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class OpenBreaker:
-    """Too many deaths: leave the slot alone for `pause_s`, and say so."""
+    """Too many deaths: leave the slot alone for `pause_s`, and say `why`."""
 
     pause_s: float
-    deaths: int
+    why: str
     history: RestartHistory
 
 
@@ -81,8 +84,11 @@ class RestartPolicy:
         self.limits = limits or RestartLimits()
         self._jitter = jitter
 
-    def judge(self, history: RestartHistory, death: Death) -> Verdict:
-        """The verdict on one death."""
+    def judge(
+        self, history: RestartHistory, death: Death, fleet_s: Sequence[float] = ()
+    ) -> Verdict:
+        """The verdict on one death. `fleet_s`: when workers died before it, of all slots, the
+        newest last."""
         limits = self.limits
         is_early = not death.was_ready and death.lived_s < limits.startup_s
         if death.exit.is_redis_away or (
@@ -93,19 +99,53 @@ class RestartPolicy:
         if death.exit.is_configuration_error and is_early:
             return GiveUp(str(death.exit))
         is_fresh = death.lived_s >= limits.healthy_after_s
-        recent = [at for at in history.deaths_s if death.at_s - at < limits.breaker_window_s]
+        recent = [at for at in history.deaths_s if death.at_s - at < limits.fleet_window_s]
         history = RestartHistory(
             failures=1 if is_fresh else history.failures + 1, deaths_s=(*recent, death.at_s)
         )
-        deaths = len(history.deaths_s)
+        deaths = sum(death.at_s - at < limits.breaker_window_s for at in history.deaths_s)
+        pause_s = self._fleet_pause_s(death.at_s, fleet_s)
+        if pause_s > limits.breaker_pause_s or (pause_s and deaths < limits.breaker_deaths):
+            why = (
+                f"all workers together died {limits.fleet_deaths} times in "
+                f"{limits.fleet_window_s / 60:g} min"
+            )
+            return OpenBreaker(pause_s, why, history)
         if deaths >= limits.breaker_deaths:
-            return OpenBreaker(limits.breaker_pause_s, deaths, history)
+            return OpenBreaker(limits.breaker_pause_s, f"died {deaths} times", history)
         return Restart(self._delay_s(history.failures, limits.backoff_max_s), history)
+
+    def _fleet_pause_s(self, now_s: float, fleet_s: Sequence[float]) -> float:
+        """Until so many of the deaths are long enough ago that another start is allowed."""
+        limits = self.limits
+        recent = [at for at in fleet_s if now_s - at < limits.fleet_window_s]
+        if len(recent) < limits.fleet_deaths:
+            return 0.0
+        return recent[-limits.fleet_deaths] + limits.fleet_window_s - now_s
 
     def _delay_s(self, failures: int, longest_s: float) -> float:
         # The exponent is bounded: 2.0 ** 1100 is an OverflowError.
         highest = self.limits.backoff_min_s * 2.0 ** min(failures - 1, 32)
         return self._jitter() * min(longest_s, highest)
+
+
+def fleet_deaths_s(slots: Iterable[Slot]) -> list[float]:
+    """When workers died without being asked to, in the last minutes, of all slots; in order."""
+    return sorted(at_s for slot in slots for at_s in slot.history.deaths_s)
+
+
+def blames_pages(state: SlotState, ending: WorkerExit, doom: Doom | None) -> bool:
+    """Whether the pages that a worker was handling may have killed it. `state`: before its end.
+
+    Not when the supervisor ended it for reasons of its own: a drain, a restart, its deadline.
+    """
+    if doom is not None:
+        return doom.blames_pages
+    if ending.is_crash:
+        return True
+    is_asked = state is SlotState.STOPPING or ending.is_ordered
+    is_start_fault = ending.is_redis_away or ending.is_configuration_error
+    return not is_asked and not is_start_fault and ending.code != 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,11 @@ class WorkerProcess:
         """End it now."""
         self._send(signal.SIGKILL)
 
+    def dump_stacks(self) -> None:
+        """Have it write the stacks of all its threads to its log, and go on."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGUSR1)
+
     def _send(self, number: signal.Signals) -> None:
         self._signalled = True
         with contextlib.suppress(ProcessLookupError):

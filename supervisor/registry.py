@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import structlog
 
 from scraper.jobs import JobQueue
 from scraper.jobs.connection import REDIS_ERRORS
+from scraper.jobs.leases import WorkerDeath
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +24,12 @@ class WorkerRegistry:
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
         self._dead: set[str] = set()
+        self._deaths: dict[str, WorkerDeath] = {}
         self._has_dead = asyncio.Event()
         self._is_settled = asyncio.Event()
         self._is_settled.set()
         self.is_reachable = True
+        self.reachable_since_s: float | None = None
 
     def bury(self, instances: Iterable[str]) -> None:
         """These processes have ended: whatever they hold goes back."""
@@ -33,6 +37,11 @@ class WorkerRegistry:
         if self._dead:
             self._is_settled.clear()
             self._has_dead.set()
+
+    def bury_suspects(self, death: WorkerDeath) -> None:
+        """This process died while it handled pages: they are suspects from now on."""
+        self._deaths[death.instance] = death
+        self.bury([death.instance])
 
     async def run(self) -> None:
         """Hand leases back until cancelled."""
@@ -42,11 +51,11 @@ class WorkerRegistry:
             try:
                 await self._reclaim()
             except REDIS_ERRORS as error:
-                self._note(False, str(error))
+                self.note(False, str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_TO_S)
             else:
-                self._note(True)
+                self.note(True)
                 pause_s = RETRY_FROM_S
 
     async def settle(self, deadline_s: float) -> bool:
@@ -64,14 +73,21 @@ class WorkerRegistry:
         try:
             known = set(await self._queue.reader.workers())
         except REDIS_ERRORS as error:
-            self._note(False, str(error))
+            self.note(False, str(error))
             return None
-        self._note(True)
+        self.note(True)
         return known
 
     async def _reclaim(self) -> None:
         dead = sorted(self._dead)
-        pages = await self._queue.transitions.reclaim_worker(dead)
+        pages = 0
+        for instance in [one for one in dead if one in self._deaths]:
+            burial = await self._queue.transitions.bury_worker(self._deaths[instance])
+            pages += burial.pages
+            del self._deaths[instance]
+            for url in burial.quarantined:
+                log.error("a page is quarantined: it killed its workers", url=url, worker=instance)
+        pages += await self._queue.transitions.reclaim_worker(dead)
         self._dead.difference_update(dead)
         if not self._dead:
             self._has_dead.clear()
@@ -79,10 +95,15 @@ class WorkerRegistry:
         if pages:
             log.info("leases handed back", pages=pages, workers=dead)
 
-    def _note(self, is_reachable: bool, error: str = "") -> None:
+    def note(self, is_reachable: bool, error: str = "") -> None:
+        """Whether Redis answered just now."""
         if is_reachable != self.is_reachable:
             if is_reachable:
                 log.info("Redis answers again")
             else:
                 log.warning("Redis does not answer", error=error)
         self.is_reachable = is_reachable
+        if not is_reachable:
+            self.reachable_since_s = None
+        elif self.reachable_since_s is None:
+            self.reachable_since_s = time.monotonic()

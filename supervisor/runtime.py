@@ -31,6 +31,7 @@ from supervisor.orders import Handler, OrderTaker
 from supervisor.policy import RestartLimits, RestartPolicy
 from supervisor.process import WorkerLauncher
 from supervisor.registry import WorkerRegistry
+from supervisor.watcher import LivenessWatch
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class Runtime:
             self.children,
             launcher,
             self.registry,
-            policy=RestartPolicy(limits),
+            policy=RestartPolicy(limits or restart_limits(queue.config)),
             publish=self.broadcast.publish,
             drain_timeout_s=queue.config.drain_timeout_s,
         )
@@ -129,6 +130,8 @@ class Runtime:
         self.fleet.resize(worker_count)
         self.duties.start("fleet", self.fleet.run)
         self.duties.start("greeting", self.fleet.greet)
+        watch = LivenessWatch(self.fleet, self.registry, self.queue, self.broadcast.publish)
+        self.duties.start("liveness", watch.run)
         self.duties.start("registry", self.registry.run)
         self.duties.start("feed", self.feed.run)
         self.duties.start("events", self.broadcast.run)
@@ -233,3 +236,8 @@ class Runtime:
         """Let go of everything; workers that still live end by themselves."""
         await self.duties.cancel()
         await self._undo.aclose()
+
+
+def restart_limits(config: Config) -> RestartLimits:
+    """The limits that the settings know of."""
+    return RestartLimits(breaker_deaths=config.breaker_deaths, fleet_deaths=config.restart_limit)

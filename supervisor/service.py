@@ -209,14 +209,21 @@ class ScraperWorkerService:
 
     async def restart_worker(self, worker_id: str) -> None:
         """Drain a worker (`worker-1`, or its whole id) and start it anew; returns when the new
-        one asks for work. Raises UnknownWorkerError."""
+        one asks for work. A worker that is alone stays until another one stands in for it.
+        Raises UnknownWorkerError, RestartError."""
         await self._running.fleet.restart(worker_id)
 
     async def restart_all(self) -> None:
-        """Restart the workers one after another."""
-        for slot in self._running.children.wanted:
-            if slot.is_wanted:
-                await self._running.fleet.restart(slot.name)
+        """Restart the workers one after another; never without one that works.
+
+        Raises RestartError at the first one that does not come up again: the rest goes on.
+        """
+        await self._running.fleet.restart_all()
+
+    def dump_stacks(self) -> None:
+        """Have each worker write the stacks of its threads to its log."""
+        if self._runtime is not None:
+            self._runtime.fleet.dump_all_stacks()
 
     # -- looking --------------------------------------------------------------------------
 

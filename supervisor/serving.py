@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from scraper.jobs import JobsError
 from supervisor.signals import SignalInbox
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,8 @@ class Servable(Protocol):
 
     async def until_over(self) -> str: ...
 
+    def dump_stacks(self) -> None: ...
+
 
 async def serve(service: Servable) -> int:
     """Start, serve, drain. 0 after SIGTERM or `stop()`, 130 after SIGINT, 2 when no worker can
@@ -39,7 +42,7 @@ async def serve(service: Servable) -> int:
     SIGHUP restarts the workers one after another; a second SIGTERM or SIGINT kills them, their
     leases go back all the same. Raises what `start` raises.
     """
-    with SignalInbox() as inbox:
+    with SignalInbox(service.dump_stacks) as inbox:
         starting = asyncio.create_task(service.start(), name="start")
         number = await _first(starting, inbox)
         while number is signal.SIGHUP and not starting.done():
@@ -62,7 +65,7 @@ async def _until_end(service: Servable, inbox: SignalInbox) -> signal.Signals | 
         while (number := await _first(over, inbox)) is signal.SIGHUP:
             if rolling is None or rolling.done():
                 log.info("rolling restart")
-                rolling = asyncio.create_task(service.restart_all(), name="rolling restart")
+                rolling = asyncio.create_task(_roll(service), name="rolling restart")
         if number is not None:
             return number
         if reason := await over:
@@ -73,6 +76,13 @@ async def _until_end(service: Servable, inbox: SignalInbox) -> signal.Signals | 
         for task in (over, rolling):
             if task is not None:
                 task.cancel()
+
+
+async def _roll(service: Servable) -> None:
+    try:
+        await service.restart_all()
+    except JobsError as error:
+        log.error("the rolling restart was broken off", error=str(error))
 
 
 async def _stop(

@@ -154,6 +154,21 @@ class Config(BaseModel):
     stall_timeout_s: float = _setting(
         30, "STALL_TIMEOUT", "A worker whose loop does not tick for this long is dead.", gt=0
     )
+    worker_start_timeout_s: float = _setting(
+        60, "WORKER_START_TIMEOUT", "A worker that has not come up after this time is dead.", gt=0
+    )
+    overdue_grace_s: float = _setting(
+        10, "OVERDUE_GRACE",
+        "A worker that handles a page of an ended job for this much longer is replaced.", gt=0,
+    )  # fmt: skip
+    restart_limit: int = _setting(
+        60, "RESTART_LIMIT", "Workers that may be started again in 10 minutes, over all of them.",
+        ge=1,
+    )  # fmt: skip
+    breaker_deaths: int = _setting(
+        5, "BREAKER_DEATHS", "Deaths of one worker in a minute after which it is left for 30 s.",
+        ge=1,
+    )  # fmt: skip
     parse_limit_s: float = _setting(20, "PARSE_LIMIT", "Longest time of one page's parse.", gt=0)
     drain_timeout_s: float = _setting(
         25, "DRAIN_TIMEOUT", "Time to finish pages in flight after SIGTERM.", ge=0, le=3600

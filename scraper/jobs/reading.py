@@ -187,6 +187,12 @@ class Reader:
         left = length - start - len(raw)
         return [orjson.loads(item) for item in raw], left if left > 0 and raw else None
 
+    async def leases(self, instance: str) -> dict[str, tuple[str, str]]:
+        """A worker's leases: token -> job and URL."""
+        raw = await self.redis.hgetall(self.keys.key(f"leases:{instance}"))
+        split = {token.decode(): packed.decode().split(" ") for token, packed in raw.items()}
+        return {token: (parts[0], parts[-1]) for token, parts in split.items()}
+
     async def workers(self) -> dict[str, int]:
         """Worker instances with the epoch in ms at which their leases end."""
         raw = await self.redis.zrange(self.keys.key("workers"), 0, -1, withscores=True)

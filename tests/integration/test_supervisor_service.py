@@ -120,9 +120,12 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_at_once(place: QueuePla
             assert len(records) == len(set(records)) == 300
             # Far less than a lease: nothing waited for one to expire.
             assert result.duration < 30_000
-        assert [event.error for event in record.by_name["workerError"]] == [
-            "killed by SIGKILL (out of memory?)"
-        ] * 3
+        errors = [event.error for event in record.by_name["workerError"]]
+        assert len(errors) == 3
+        # Where the kernel counts its own kills, it is said that this was none.
+        assert set(errors) <= {
+            "killed by SIGKILL (by somebody else)", "killed by SIGKILL (out of memory?)",
+        }  # fmt: skip
 
     def is_replaced(service: ScraperWorkerService, victim: str, pid: int) -> bool:
         return pids(service).get(victim, pid) != pid

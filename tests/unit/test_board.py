@@ -96,3 +96,12 @@ def test_a_dead_process_leaves_its_board_readable(made: NewBoard) -> None:
     )
     assert ended.returncode < 0
     assert [page.token for page in made.board.begun()] == ["5-x"]
+
+
+def test_last_words_are_cut_and_on_one_line(made: NewBoard) -> None:
+    worker = the_worker_of(made)
+    assert made.board.words == ""
+    worker.say("no spider\n  of that name")
+    assert made.board.words == "no spider of that name"
+    worker.say("ü" * 1000)
+    assert made.board.words == "ü" * 256

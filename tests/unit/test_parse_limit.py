@@ -64,3 +64,15 @@ def test_the_callback_keeps_the_names_by_which_it_is_stored() -> None:
     wrapped = ParseLimit(1).limited(spider.parse_item)
     assert wrapped.__name__ == "parse_item"
     assert wrapped.__self__ is spider  # type: ignore[attr-defined]
+
+
+def test_begin_and_end_are_told_also_of_a_callback_that_fails() -> None:
+    told: list[str] = []
+
+    def failing() -> None:
+        told.append("runs")
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        ParseLimit(1, lambda: told.append("begin"), lambda: told.append("end")).limited(failing)()
+    assert told == ["begin", "runs", "end"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.children import Children, RestartHistory, SlotState, StopReason
+from supervisor.children import Children, Doom, RestartHistory, SlotState, StopReason
 from supervisor.exits import WorkerExit
 from supervisor.policy import (
     LONGEST_WAIT_FOR_REDIS_S,
@@ -19,7 +19,9 @@ from supervisor.policy import (
     RestartPolicy,
     Start,
     Stop,
+    blames_pages,
     decide,
+    fleet_deaths_s,
     next_moment_s,
 )
 
@@ -79,7 +81,7 @@ def test_the_fifth_death_within_a_minute_opens_the_breaker() -> None:
         history = verdict.history
     verdict = policy.judge(history, death(40))
     assert isinstance(verdict, OpenBreaker)
-    assert verdict.deaths == 5
+    assert verdict.why == "died 5 times"
 
 
 def test_five_deaths_over_more_than_a_minute_leave_the_breaker_closed() -> None:
@@ -161,7 +163,10 @@ def test_a_slot_that_gave_up_is_left_alone() -> None:
     [
         (WorkerExit(-9), "killed by SIGKILL (out of memory?)"),
         (WorkerExit(-9, is_ordered=True), "killed by SIGKILL"),
-        (WorkerExit(-11), "killed by SIGSEGV"),
+        (WorkerExit(-11), "killed by SIGSEGV (native code crashed)"),
+        (WorkerExit(-9, is_out_of_memory=True), "killed by SIGKILL (out of memory)"),
+        (WorkerExit(-9, is_out_of_memory=False), "killed by SIGKILL (by somebody else)"),
+        (WorkerExit(1, cause="no spider"), "failed with exit code 1: no spider"),
         (WorkerExit(-99), "killed by signal 99"),
         (WorkerExit(0), "ended by itself"),
         (WorkerExit(3), "could not reach Redis"),
@@ -171,3 +176,59 @@ def test_a_slot_that_gave_up_is_left_alone() -> None:
 )
 def test_an_end_is_told_in_words(ending: WorkerExit, words: str) -> None:
     assert str(ending) == words
+
+
+def test_the_whole_fleet_has_a_limit_on_restarts() -> None:
+    policy = RestartPolicy(RestartLimits(fleet_deaths=3, breaker_deaths=100), jitter=lambda: 0.0)
+    verdict = policy.judge(RestartHistory(), death(900), [100.0, 500.0])
+    assert isinstance(verdict, Restart)
+    verdict = policy.judge(RestartHistory(), death(900), [200.0, 400.0, 500.0])
+    assert isinstance(verdict, Restart)
+    verdict = policy.judge(RestartHistory(), death(900), [310.0, 400.0, 500.0])
+    assert isinstance(verdict, OpenBreaker)
+    assert verdict.pause_s == 310 + 600 - 900
+    assert "all workers together died 3 times in 10 min" in verdict.why
+
+
+def test_restarts_in_ten_minutes_stay_within_the_limit_of_the_fleet() -> None:
+    limits = RestartLimits(fleet_deaths=20)
+    policy = RestartPolicy(limits)
+    children, now_s, starts = Children("here"), 0.0, []
+    children.resize(3)
+    due = dict.fromkeys(children.slots, 0.0)
+    while now_s < 3600:
+        slot = min(due, key=lambda one: due[one])
+        now_s = due[slot]
+        starts.append(now_s)
+        verdict = policy.judge(
+            slot.history, death(now_s + 1, was_ready=False, ending=WorkerExit(1)),
+            fleet_deaths_s(children.slots),
+        )  # fmt: skip
+        assert not isinstance(verdict, GiveUp)
+        slot.history = verdict.history
+        pause_s = verdict.delay_s if isinstance(verdict, Restart) else verdict.pause_s
+        due[slot] = now_s + 1 + pause_s
+    worst = max(sum(at <= other < at + 600 for other in starts) for at in starts)
+    # Starts that were allowed before the other slots' last deaths were known.
+    assert worst <= 20 + 3
+
+
+@pytest.mark.parametrize(
+    ("state", "ending", "doom", "is_to_blame"),
+    [
+        (SlotState.RUNNING, WorkerExit(-9), None, True),
+        (SlotState.RUNNING, WorkerExit(-11), None, True),
+        (SlotState.RUNNING, WorkerExit(1), None, True),
+        (SlotState.RUNNING, WorkerExit(0), None, False),
+        (SlotState.RUNNING, WorkerExit(3), None, False),
+        (SlotState.RUNNING, WorkerExit(-9, is_ordered=True), Doom("stuck", True), True),
+        (SlotState.RUNNING, WorkerExit(-9, is_ordered=True), Doom("stopped", False), False),
+        (SlotState.STOPPING, WorkerExit(-9, is_ordered=True), None, False),
+        (SlotState.STOPPING, WorkerExit(1, is_ordered=True), None, False),
+        (SlotState.STOPPING, WorkerExit(-11, is_ordered=True), None, True),
+    ],
+)
+def test_pages_are_suspected_of_deaths_that_nobody_else_caused(
+    state: SlotState, ending: WorkerExit, doom: Doom | None, is_to_blame: bool
+) -> None:
+    assert blames_pages(state, ending, doom) is is_to_blame

@@ -1,0 +1,207 @@
+"""Workers that are held, stopped or killed by a page: told apart from outside, and replaced."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from scraper.jobs.views import JobResult
+from supervisor import ScraperWorkerService
+from tests.chaos.scale import by_scale
+from tests.integration.conftest import QueuePlace
+from tests.support.evil_spiders import COMMAND
+from tests.support.services import Record, pids, run, service_on, until
+from tests.support.site import Answer, html, serve, tree
+
+# In full as they are by default, in short a tenth of it.
+LIMITS = by_scale(
+    {"parse_limit_s": 2.0, "stall_timeout_s": 3.0, "lease_ms": 8000},
+    {"parse_limit_s": 20.0, "stall_timeout_s": 30.0, "lease_ms": 60_000},
+)
+HOLD_S = by_scale(1.5, 15.0)
+WITHIN_S = by_scale(60, 300)
+
+pytestmark = pytest.mark.timeout(WITHIN_S + 60)
+
+
+@pytest.fixture(autouse=True)
+def _evil_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.process.WORKER_COMMAND", COMMAND)
+
+
+def site_with(*evil: str, innocents: int = 30) -> Callable[[str], Answer]:
+    """A start page that links to these pages and to innocent ones."""
+
+    def answer(path: str) -> Answer:
+        if path == "/":
+            return html(*evil, *(f"/{number}" for number in range(innocents)))
+        return html(title=path)
+
+    return answer
+
+
+async def crawl(service: ScraperWorkerService, url: str) -> JobResult:
+    job = await service.queue.add_job(
+        {"type": "full-crawl", "url": f"{url}/", "turboMode": True, "attempts": 1}
+    )
+    return await job.result(timeout=WITHIN_S)
+
+
+def failures(result: JobResult) -> dict[str, str]:
+    return {error["url"].partition("/evil/")[2]: error["code"] for error in result.errors}
+
+
+def test_a_page_that_holds_its_worker_for_a_while_is_left_alone(place: QueuePlace) -> None:
+    async def scenario(url: str) -> None:
+        service = service_on(place, **LIMITS)
+        record = Record(service)
+        async with service:
+            result = await crawl(service, url)
+        assert (result.status, result.pages_scraped, result.errors) == ("completed", 32, [])
+        assert not record.by_name["workerStalled"]
+        assert not record.by_name["workerError"]
+
+    with serve(default=site_with(f"/evil/hold/{HOLD_S}")) as site:
+        run(scenario(site.url))
+
+
+def test_the_leases_of_a_held_worker_outlast_its_page(place: QueuePlace) -> None:
+    """The lease is shorter than the hold here: only the supervisor can have extended it."""
+
+    async def scenario(url: str, hits: Callable[[], int]) -> None:
+        service = service_on(
+            place, worker_count=2, parse_limit_s=6.0, stall_timeout_s=6.5, lease_ms=7000,
+            page_concurrency=4,
+        )  # fmt: skip
+        async with service:
+            job = await service.queue.add_job({"type": "single-page", "url": f"{url}/evil/hold/4"})
+            redis, keys = service.queue.redis, service.queue.transitions.keys
+            lasts_ms: list[float] = []
+            while await service.queue.reader.state(job.id) != "completed":
+                at = await service.queue.reader.workers()
+                now = await redis.time()
+                lasts_ms += [end - (now[0] * 1000 + now[1] / 1000) for end in at.values()]
+            assert keys
+            assert min(lasts_ms) > 4500
+        assert hits() == 1
+
+    with serve(default=site_with()) as site:
+        run(scenario(site.url, site.hits.total))
+
+
+@pytest.mark.parametrize("deed", ["native", "obstinate"])
+def test_a_page_that_never_ends_is_quarantined_and_the_others_complete(
+    place: QueuePlace, deed: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario(url: str) -> None:
+        service = service_on(place, worker_count=2, **LIMITS)
+        record = Record(service)
+        async with service:
+            result = await crawl(service, url)
+            health = await service.get_health_status()
+        assert (result.status, result.pages_scraped) == ("completed", 32)
+        assert failures(result) == {f"{deed}/x": "quarantined"}
+        [error] = result.errors
+        assert [death["alone"] for death in error["deaths"]] == [False, True, True, True]
+        assert all("its event loop has not run" in death["exit"] for death in error["deaths"])
+        stalls = record.by_name["workerStalled"]
+        assert len(stalls) == 4
+        assert {event.url for event in stalls} == {f"{url}/evil/{deed}/x"}
+        assert {event.job_ids for event in stalls} == {(result.job_id,)}
+        assert min(event.memory for event in stalls) > 10 * 2**20
+        assert any("stuck" in (worker.last_exit or "") for worker in health.workers)
+
+    with serve(default=site_with(f"/evil/{deed}/x", f"/evil/hold/{HOLD_S / 2}")) as site:
+        run(scenario(site.url))
+    # The stacks of the stuck workers are in the log.
+    assert capfd.readouterr().err.count(f"in {deed}\n") >= 4
+
+
+def test_an_endless_page_that_hears_signals_is_ended_by_the_parse_limit(place: QueuePlace) -> None:
+    async def scenario(url: str) -> None:
+        service = service_on(place, **LIMITS)
+        record = Record(service)
+        async with service:
+            result = await crawl(service, url)
+        assert (result.status, result.pages_scraped) == ("completed", 31)
+        assert failures(result) == {"endless/x": "parse_limit", "regex/x": "parse_limit"}
+        assert not record.by_name["workerError"]
+
+    with serve(default=site_with("/evil/endless/x", "/evil/regex/x")) as site:
+        run(scenario(site.url))
+
+
+def test_pages_that_kill_their_workers_are_quarantined_and_innocents_are_not(
+    place: QueuePlace,
+) -> None:
+    async def scenario(url: str) -> None:
+        service = service_on(place, worker_count=2)
+        record = Record(service)
+        async with service:
+            result = await crawl(service, url)
+            sentence = await explain(service, result.job_id, f"{url}/evil/segfault/x")
+        assert (result.status, result.pages_scraped) == ("completed", 31)
+        assert failures(result) == {"segfault/x": "quarantined", "exit/7": "quarantined"}
+        exits = [event.error.split(";")[0] for event in record.by_name["workerError"]]
+        assert (
+            sorted(exits)
+            == ["failed with exit code 7"] * 4 + ["killed by SIGSEGV (native code crashed)"] * 4
+        )
+        assert "only page in hand at 3 of these deaths" in sentence
+
+    async def explain(service: ScraperWorkerService, job_id: str, url: str) -> str:
+        from supervisor.explain import explain_url
+
+        return (await explain_url(service.queue, job_id, url)).sentence
+
+    with serve(default=site_with("/evil/segfault/x", "/evil/exit/7")) as site:
+        run(scenario(site.url))
+
+
+def test_a_stopped_worker_is_replaced_and_nobody_is_suspected(place: QueuePlace) -> None:
+    async def scenario(url: str, hits: Callable[[], int]) -> None:
+        service = service_on(place, worker_count=2, **LIMITS)
+        record = Record(service)
+        async with service:
+            await until(lambda: len(record.by_name["workerReady"]) == 2, what="both are ready")
+            job = await service.queue.add_job({"type": "full-crawl", "url": f"{url}/0"})
+            await until(lambda: hits() > 30, what="the crawl runs")
+            victim, pid = min(pids(service).items())
+            psutil.Process(pid).send_signal(signal.SIGSTOP)
+            await until(lambda: record.by_name["workerStalled"], what="it is noticed")
+            await until(lambda: pids(service).get(victim, pid) != pid, what="it is replaced")
+            result = await job.result(timeout=WITHIN_S)
+            assert (result.status, result.pages_scraped, result.errors) == ("completed", 300, [])
+            suspects = await service.queue.redis.keys("*:suspects")
+            assert not [key for key in suspects if job.id.encode() in key]
+        [stalled] = record.by_name["workerStalled"]
+        assert stalled.worker_id == victim
+        assert "SIGSTOP" in stalled.reason
+
+    with serve(default=tree(300, delay_s=0.1)) as site:
+        run(scenario(site.url, site.hits.total))
+
+
+def test_a_worker_that_keeps_a_page_of_an_ended_job_is_replaced(place: QueuePlace) -> None:
+    async def scenario(url: str) -> None:
+        service = service_on(place, overdue_grace_s=1.0, drain_timeout_s=1.0)
+        record = Record(service)
+        async with service:
+            job = await service.queue.add_job(
+                {"type": "full-crawl", "url": f"{url}/then-for-ever", "maxDuration": 2000}
+            )
+            result = await job.result(timeout=30)
+            assert (result.status, result.metadata["finishReason"]) == ("failed", "timeout")
+            assert result.pages_scraped == 1
+            await until(lambda: record.by_name["workerClosed"], what="it is replaced")
+            after = await service.queue.add_job({"type": "single-page", "url": f"{url}/1"})
+            assert (await after.result(timeout=30)).status == "completed"
+        [recycled] = record.by_name["workerRecycled"]
+        assert "a job that has ended" in recycled.reason
+        assert not record.by_name["workerError"]
+
+    with serve(default=lambda path: html(title=path)) as site:
+        run(scenario(site.url))

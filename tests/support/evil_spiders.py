@@ -1,0 +1,100 @@
+"""The two job types with pages that harm their worker: what a page does stands in its URL."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import itertools
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, ClassVar
+
+from scrapy import Request
+from scrapy.http import Response
+
+from scraper.spiders.full_crawl import FullCrawlSpider
+from scraper.spiders.single_page import SinglePageSpider
+from supervisor import lifeline
+
+COMMAND = (
+    sys.executable, "-P", lifeline.__file__, "scrapy", "work",
+    "-s", "SPIDER_MODULES=tests.support.evil_spiders",
+)  # fmt: skip
+
+
+def hold(seconds: str) -> None:
+    """Python code that gives nothing else a turn."""
+    end_s = time.monotonic() + float(seconds)
+    while time.monotonic() < end_s:
+        pass
+
+
+def endless(_: str) -> None:
+    """Python code that never ends and can be interrupted."""
+    while True:
+        pass
+
+
+def obstinate(_: str) -> None:
+    """Python code that never ends, whatever is raised in it."""
+    while True:
+        try:
+            endless("")
+        except Exception:
+            continue
+
+
+def regex(_: str) -> None:
+    """A regular expression that never comes to an end; `re` lets signals through."""
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def native(_: str) -> None:
+    """One call into C that never comes back, holds the interpreter and hears no signal."""
+    any(itertools.repeat(0))
+
+
+def segfault(_: str) -> None:
+    ctypes.string_at(0)
+
+
+def leave(code: str) -> None:
+    os._exit(int(code))
+
+
+EVIL: dict[str, Callable[[str], None]] = {
+    "hold": hold, "endless": endless, "obstinate": obstinate, "regex": regex, "native": native,
+    "segfault": segfault, "exit": leave,
+}  # fmt: skip
+
+
+def be_evil(url: str) -> None:
+    """`/evil/<deed>/<argument>`."""
+    parts = url.split("/")
+    if "evil" in parts:
+        deed, argument = parts[parts.index("evil") + 1 :][:2]
+        EVIL[deed](argument)
+
+
+class EvilPage(SinglePageSpider):
+    def parse(self, response: Response, **kwargs: Any) -> Iterable[Any]:
+        be_evil(response.url)
+        yield from super().parse(response)
+
+
+class EvilCrawl(FullCrawlSpider):
+    page_callbacks: ClassVar[frozenset[str]] = frozenset({"parse", "parse_for_ever"})
+
+    def parse(self, response: Response, **kwargs: Any) -> Iterable[Any]:
+        be_evil(response.url)
+        yield from super().parse(response)
+        if response.url.endswith("/then-for-ever"):
+            yield Request(response.urljoin("/for-ever"), callback=self.parse_for_ever)
+
+    async def parse_for_ever(self, response: Response) -> AsyncIterator[Any]:
+        """It leaves the loop running and never comes to an end."""
+        await asyncio.Event().wait()
+        yield {}
