@@ -44,6 +44,12 @@ class Suspect:
     deaths: list[dict[str, Any]]
 
 
+def _job_and_url(packed: bytes) -> tuple[str, str]:
+    """Of a lease, as it is stored: `<url> <job> ...`."""
+    url, job, *_ = packed.decode().split(" ", 2)
+    return job, url
+
+
 class Reader:
     """Reading side of one queue. Raises redis-py's errors; an unknown job is None."""
 
@@ -190,8 +196,7 @@ class Reader:
     async def leases(self, instance: str) -> dict[str, tuple[str, str]]:
         """A worker's leases: token -> job and URL."""
         raw = await self.redis.hgetall(self.keys.key(f"leases:{instance}"))
-        split = {token.decode(): packed.decode().split(" ") for token, packed in raw.items()}
-        return {token: (parts[0], parts[-1]) for token, parts in split.items()}
+        return {token.decode(): _job_and_url(packed) for token, packed in raw.items()}
 
     async def workers(self) -> dict[str, int]:
         """Worker instances with the epoch in ms at which their leases end."""
@@ -205,7 +210,7 @@ class Reader:
                 pipe.hvals(self.keys.key(f"leases:{instance}"))
             replies = await pipe.execute() if instances else []
         return {
-            instance: [lease.partition(b" ")[0].decode() for lease in leases]
+            instance: [_job_and_url(lease)[0] for lease in leases]
             for instance, leases in zip(instances, replies, strict=True)
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scraper.jobs.reading import Reader
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit
 from tests.support.queue_snapshot import QueueProbe
 
@@ -119,3 +120,15 @@ async def test_death_of_every_worker_in_turn_loses_and_doubles_nothing(
         assert await queue.commit(worker, *map(page_commit, pages)) == ["lost"] * len(pages)
     job = probe.snapshot().jobs["crawl"]
     assert (job.state, job.number("done"), job.number("fetches")) == ("completed", 61, 61)
+
+
+async def test_what_a_worker_holds_can_be_read(queue: QueueDriver) -> None:
+    await queue.start_crawl("crawl", LINKS[:2])
+    await queue.submit("one")
+    held = await queue.lease("w1")
+    reader = Reader(queue.redis, queue.keys.queue)
+    assert await reader.leases("w1") == {it.token: (it.job_id, it.url) for it in held}
+    in_hand = await reader.jobs_in_hand(["w1", "never-was"])
+    assert {it: sorted(jobs) for it, jobs in in_hand.items()} == {
+        "w1": ["crawl", "crawl", "one"], "never-was": [],
+    }  # fmt: skip
