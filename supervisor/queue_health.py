@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scraper.jobs import JobQueue, JobState
 from scraper.jobs.connection import ServerFacts, check_server
-from scraper.jobs.history import read_history
+from scraper.jobs.history import HistoryPoint, read_history
 from supervisor.public import PUBLIC, to_public
 
 # Waiting work that nobody picks up for this long is a fault.
@@ -32,12 +33,14 @@ class RedisHealth:
     durability: str
     eviction_policy: str | None
     max_memory_bytes: int | None
+    used_memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
     """`problems` are sentences that say what to do; empty means healthy. `warnings` do not make
-    it unhealthy. `throughput`: pages/s over the last minute, None until that can be told."""
+    it unhealthy. `ready_pages`: what a free worker could take now. `throughput`: pages/s over the
+    last minute, None until that can be told."""
 
     __pydantic_config__: ClassVar = PUBLIC
 
@@ -47,6 +50,7 @@ class QueueHealth:
     workers: int
     backlog: int
     oldest_waiting_s: float
+    ready_pages: int
     throughput: float | None
     jobs: dict[str, int]
     rejected: int
@@ -73,14 +77,12 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         now_s = seconds + microseconds / 1e6
         since_ms = int((now_s - RATE_OVER_S) * 1000)
         points = await read_history(queue.redis, keys, since_ms=since_ms, limit=1)
-    pages = counts.totals.get("pages_committed", 0)
-    throughput: float | None = None
-    if points and (span_s := now_s - points[0].at_ms / 1000) > 0:
-        throughput = round(max(0, pages - points[0].pages) / span_s, 2)
+        ready = await queue.transitions.count_ready(sorted(queue.job_types))
     oldest_s = max(0.0, now_s - oldest[0][1] / 1000) if oldest else 0.0
+    pace = _Pace.since(points, counts.totals.get("pages_committed", 0), now_s)
     problems = [str(problem) for problem in facts.problems if problem.is_fatal]
     warnings = [str(problem) for problem in facts.problems if not problem.is_fatal]
-    if oldest_s > STARVED_AFTER_S and not counts.is_paused:
+    if ready.pages and oldest_s > STARVED_AFTER_S and pace.is_standing:
         who = "no worker is running" if not counts.workers else "the workers take none"
         problems.append(f"jobs wait for {oldest_s:.0f} s and {who}: start or add workers")
     return QueueHealth(
@@ -90,12 +92,30 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         workers=counts.workers,
         backlog=counts.backlog,
         oldest_waiting_s=round(oldest_s, 1),
-        throughput=throughput,
+        ready_pages=ready.pages,
+        throughput=pace.pages_per_s,
         jobs=counts.by_state,
         rejected=counts.rejected,
         is_paused=counts.is_paused,
         redis=_redis_health(facts, latency_ms),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """`pages_per_s` None: there is no history yet. `is_standing`: nothing was committed in it."""
+
+    pages_per_s: float | None
+    is_standing: bool
+
+    @classmethod
+    def since(cls, points: Sequence[HistoryPoint], pages: int, now_s: float) -> _Pace:
+        if not points:
+            # No supervisor was there to write one.
+            return cls(None, is_standing=True)
+        done = max(0, pages - points[0].pages)
+        span_s = max(now_s - points[0].at_ms / 1000, 0.001)
+        return cls(round(done / span_s, 2), is_standing=not done)
 
 
 def _redis_health(facts: ServerFacts, latency_ms: float) -> RedisHealth:
@@ -106,4 +126,5 @@ def _redis_health(facts: ServerFacts, latency_ms: float) -> RedisHealth:
         durability=facts.durability,
         eviction_policy=facts.maxmemory_policy,
         max_memory_bytes=facts.maxmemory_bytes,
+        used_memory_bytes=facts.used_memory_bytes,
     )

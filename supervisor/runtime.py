@@ -14,6 +14,7 @@ import structlog
 from scraper.jobs import Config, EmbeddedUnavailableError, JobsError, OpenedQueue, open_queue
 from scraper.jobs.connection import REDIS_ERRORS, ServerFacts, check_server
 from scraper.jobs.doors import DoorWatcher, doors_of
+from supervisor.auto_scaler import AutoScaler
 from supervisor.broadcast import Broadcaster
 from supervisor.children import Children
 from supervisor.duties import Duties
@@ -162,6 +163,20 @@ class Runtime:
         )
         self.duties.start("health", self.monitor.run)
         self.duties.start("health of memory", warden.run)
+
+    def follow_load(self, pools: Sequence[str] | None) -> AutoScaler:
+        """Change the count of workers by the load, until `stop_following`."""
+        scaler = AutoScaler(self.queue, self.children, self.fleet.resize, self._memory_share, pools)
+        self.duties.start("health of load", scaler.run)
+        return scaler
+
+    async def stop_following(self) -> None:
+        """Leave the count of workers as it is."""
+        await self.duties.cancel("health of load")
+
+    def _memory_share(self) -> float:
+        health = self._last_health()
+        return health.memory_usage.share if health and health.memory_usage else 0.0
 
     def _last_health(self) -> HealthStatus | None:
         return self.monitor.last if self.monitor else None

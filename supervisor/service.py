@@ -202,10 +202,18 @@ class ScraperWorkerService:
 
     async def scale(self, count: int | Literal["auto"]) -> None:
         """Have `count` workers from now on. New ones start at once; those too many drain in the
-        background, the last ones first."""
-        if count != "auto" and not 1 <= count <= 1000:
+        background, the last ones first. `auto`: follow the load between `worker_count_min` and
+        `worker_count_max`, until the next call."""
+        runtime = self._running
+        if count == "auto":
+            await runtime.stop_following()
+            limits = runtime.follow_load(self._pools).policy.limits
+            log.info("the load is followed", lowest=limits.lowest, highest=limits.highest)
+            return
+        if not 1 <= count <= 1000:
             raise ValueError(f"workers are from 1 to 1000, or auto, not {count!r}")
-        self._running.fleet.resize(self._count(count))
+        await runtime.stop_following()
+        runtime.fleet.resize(count)
 
     async def restart_worker(self, worker_id: str) -> None:
         """Drain a worker (`worker-1`, or its whole id) and start it anew; returns when the new
@@ -307,6 +315,8 @@ class ScraperWorkerService:
             runtime.watch_health(self.get_health_status)
         if self._watch_doors:
             runtime.take_orders(self._obey)
+        if self.config.auto_scale:
+            runtime.follow_load(self._pools)
         workers = len(runtime.children.wanted)
         log.info(
             "service started", supervisor=runtime.name.text, queue=runtime.queue.name,
@@ -329,7 +339,10 @@ class ScraperWorkerService:
             await self.restart_worker(order.argument)
             return f"{order.argument} is restarted"
         if order.action == "scale":
-            await self.scale("auto" if order.argument == "auto" else int(order.argument))
+            if order.argument == "auto":
+                await self.scale("auto")
+                return f"{self.name} follows the load, from {self._running.children.count} workers"
+            await self.scale(int(order.argument))
             return f"{self.name} has {len(self._running.children.wanted)} workers"
         if order.action == "drain":
             name = self.name

@@ -86,6 +86,23 @@ class Config(BaseModel):
         "auto", "WORKER_COUNT",
         "Worker processes; auto: min(cores / 2, memory / 512 MB, 8), at least 1.",
     )  # fmt: skip
+    auto_scale: bool = _setting(
+        False, "AUTO_SCALE", "Follow the load from the start on, as `scale auto` does."
+    )
+    worker_count_min: int = _setting(
+        1, "WORKER_COUNT_MIN", "Fewest workers while the load is followed.", ge=1, le=1000
+    )
+    worker_count_max: int = _setting(
+        0, "WORKER_COUNT_MAX",
+        "Most workers while the load is followed; 0: one a core, as memory allows (512 MB each).",
+        ge=0, le=1000,
+    )  # fmt: skip
+    scale_up_pause_s: float = _setting(
+        10, "SCALE_UP_PAUSE", "Least time between two steps up.", ge=0, le=3600
+    )
+    scale_down_after_s: float = _setting(
+        60, "SCALE_DOWN_AFTER", "A worker too many for this long is drained.", ge=0, le=86_400
+    )
     worker_concurrency: int = _setting(
         2, "WORKER_CONCURRENCY", "Jobs open at once in each worker.", ge=1, le=1000
     )

@@ -40,6 +40,7 @@ class ServerFacts:
     fsync: str | None = None
     maxmemory_bytes: int | None = None
     maxmemory_policy: str | None = None
+    used_memory_bytes: int | None = None
     problems: tuple[ServerProblem, ...] = ()
 
     @property
@@ -85,6 +86,7 @@ def _read(info: Mapping[str, str], fsync: str | None) -> ServerFacts:
         fsync=fsync,
         maxmemory_bytes=int(info["maxmemory"]) if "maxmemory" in info else None,
         maxmemory_policy=info.get("maxmemory_policy"),
+        used_memory_bytes=int(info["used_memory"]) if "used_memory" in info else None,
     )
 
 
@@ -129,7 +131,8 @@ def _problems(
 
 
 def _storage_problems(facts: ServerFacts, info: Mapping[str, str]) -> Iterator[ServerProblem]:
-    if facts.maxmemory_bytes and facts.maxmemory_policy not in (None, "noeviction"):
+    # Also without maxmemory: somebody will set that one day, and lose jobs.
+    if facts.maxmemory_policy not in (None, "noeviction"):
         what = f"maxmemory-policy {facts.maxmemory_policy} throws jobs away when memory is full"
         yield ServerProblem(True, what, "CONFIG SET maxmemory-policy noeviction")
     if facts.is_aof_on is False:
@@ -139,3 +142,7 @@ def _storage_problems(facts: ServerFacts, info: Mapping[str, str]) -> Iterator[S
         if info.get(name, "ok") != "ok":
             remedy = "look for a full disk and into the server's log"
             yield ServerProblem(True, f"the server cannot write its {file}", remedy)
+    if info.get("aof_last_bgrewrite_status", "ok") != "ok":
+        what = "the server could not rewrite its append-only file, which grows now"
+        remedy = "see to memory for a fork (vm.overcommit_memory=1), disk, and the server's log"
+        yield ServerProblem(False, what, remedy)

@@ -73,6 +73,14 @@ class Claim:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyWork:
+    """`lanes`: a job's pages of one host are one; `pages` of all these lanes."""
+
+    lanes: int
+    pages: int
+
+
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
@@ -246,6 +254,11 @@ class Transitions:
     async def pause_queue(self, is_paused: bool, pools: Sequence[str]) -> bool:
         """True when that changed something."""
         return bool(await self._run("pause_queue", int(is_paused), json.dumps(list(pools))))
+
+    async def count_ready(self, pools: Sequence[str], most_lanes: int = 256) -> ReadyWork:
+        """The work that a free worker could take now; changes nothing."""
+        lanes, pages = await self._run("count_ready", json.dumps(list(pools)), most_lanes)
+        return ReadyWork(int(lanes), int(pages))
 
     async def publish_events(
         self, supervisor: str, origin: str, batch: int, events: Sequence[tuple[str, str]]

@@ -141,6 +141,11 @@ async def pause_queue(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.pause_queue(True, POOLS)
 
 
+async def count_ready(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    return lambda q: q.transitions.count_ready(POOLS)
+
+
 async def publish_events(queue: QueueDriver, probe: QueueProbe) -> Call:
     events = [("workerReady", '{"workerId":"s/worker-1"}'), ("started", "{}")]
     await queue.transitions.publish_events("s", "process", 1, events)
@@ -165,6 +170,6 @@ async def store_robots(queue: QueueDriver, probe: QueueProbe) -> Call:
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
-    cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, publish_events,
-    report_supervisor, claim_robots, store_robots,
+    cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, count_ready,
+    publish_events, report_supervisor, claim_robots, store_robots,
 )  # fmt: skip
