@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scraper.extraction import Extras, Profile
 from scraper.jobs.leases import LeasedJob
 from scraper.jobs.model import JobSpec
-from scraper.scope import LinkResolver, Scope, canonical_url, host_key
+from scraper.scope import LinkResolver, Scope, host_key
 
 if TYPE_CHECKING:
     from scraper.lineage import PageWork
@@ -28,8 +28,8 @@ def _site(origin: str) -> tuple[Scope, LinkResolver]:
 
 def _site_of(url: str) -> tuple[Scope, LinkResolver]:
     """What single pages of one site share: their links are resolved, but not followed."""
-    scheme, _, rest = canonical_url(url).partition("://")
-    return _site(f"{scheme}://{rest.partition('/')[0]}/")
+    # A job's URL is in its normal form: the first "/" behind "https://" ends the host.
+    return _site(url[: url.index("/", 8) + 1])
 
 
 class JobRun:
