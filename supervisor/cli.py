@@ -16,7 +16,7 @@ from scraper.jobs import (
     RedisUnreachableError,
 )
 from scraper.jobs.suggest import nearest
-from supervisor import cli_act, cli_fleet, cli_foreground, cli_look, cli_run, cli_token
+from supervisor import cli_act, cli_fleet, cli_foreground, cli_look, cli_migrate, cli_run, cli_token
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REDIS, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -58,6 +58,7 @@ for _command in (
     *cli_act.COMMANDS,
     *cli_fleet.COMMANDS,
     *cli_token.COMMANDS,
+    *cli_migrate.COMMANDS,
 ):
     main.add_command(_command)
 

@@ -54,7 +54,10 @@ def check(**options: Any) -> int:
 async def _server_problems(config: Config) -> list[str]:
     client = connect(config.server_url or "")
     try:
-        return [str(problem) for problem in (await check_server(client)).problems]
+        return [
+            str(problem)
+            for problem in (await check_server(client, config.replicas_wanted)).problems
+        ]
     finally:
         await client.aclose()
 

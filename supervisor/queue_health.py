@@ -70,7 +70,7 @@ async def read_health(queue: JobQueue) -> QueueHealth:
         await queue.redis.ping()
         latency_ms = round((time.perf_counter() - before_s) * 1000, 2)
         counts = await queue.reader.counts()
-        facts = await check_server(queue.redis)
+        facts = await check_server(queue.redis, queue.config.replicas_wanted)
         waiting = keys.key(f"jobs:{JobState.WAITING.value}")
         oldest = await queue.redis.zrange(waiting, 0, 0, withscores=True)
         seconds, microseconds = await queue.redis.time()

@@ -99,7 +99,7 @@ class Runtime:
         async with AsyncExitStack() as undo:
             queue = await open_queue(config, client_name="supervisor")
             undo.push_async_callback(queue.shutdown)
-            facts = await check_server(queue.redis)
+            facts = await check_server(queue.redis, config.replicas_wanted)
             if not facts.is_fit:
                 raise UnfitServerError(facts)
             for problem in facts.problems:

@@ -101,9 +101,9 @@ def new_job_id() -> str:
 
 def replicas_of(config: Config) -> ReplicaAcknowledgement | None:
     """What DURABILITY asks for; None leaves it to the server alone."""
-    if config.durability != "replicas":
+    if not config.replicas_wanted:
         return None
-    return ReplicaAcknowledgement(config.durability_replicas, config.durability_wait_ms)
+    return ReplicaAcknowledgement(config.replicas_wanted, config.durability_wait_ms)
 
 
 class JobQueue:

@@ -300,6 +300,11 @@ class Config(BaseModel):
         return value
 
     @property
+    def replicas_wanted(self) -> int:
+        """How many replicas must acknowledge a submit or a commit; 0: none."""
+        return self.durability_replicas if self.durability == "replicas" else 0
+
+    @property
     def server_url(self) -> str | None:
         """`redis_url` with the certificates as options, where the URL itself names none."""
         files = {

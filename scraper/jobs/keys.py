@@ -55,7 +55,7 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "all",
         _FOREVER,
-        "counters (jobs, tokens, claims, barriers), `paused`, when supervisors last reported",
+        "counters (jobs, tokens, claims, barriers), `paused`, `moved`, when reports came last",
     ),
     KeySpec("settings", "hash", "client", _FOREVER, "limits that scripts need, from the settings"),
     KeySpec("totals", "hash", "all", _FOREVER, "jobs and pages counted since the queue began"),
@@ -195,6 +195,7 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "TTL 1 h",
         "its last batch of events, so that a repeated one is not added twice",
     ),
+    KeySpec("migration", "string", "migrate", "with the migration", "a copy is under way"),
     KeySpec("orders:<supervisor>", "list", "command line", "taken; TTL 60 s", "orders, JSON"),
     KeySpec("answer:<order>", "list", "supervisor", "taken; TTL 120 s", "what became of an order"),
     KeySpec(

@@ -9,6 +9,8 @@ from redis.exceptions import NoPermissionError, RedisClusterException, RedisErro
 
 LOWEST_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 _LOWEST = "Redis 7.0+ or Valkey 7.2+"
+# Idle workers wait in blocking reads of some seconds; less would cut them off.
+LEAST_IDLE_TIMEOUT_S = 60
 _WRITE_STATUSES = (
     ("aof_last_write_status", "append-only file"),
     ("rdb_last_bgsave_status", "snapshot"),
@@ -41,6 +43,9 @@ class ServerFacts:
     maxmemory_bytes: int | None = None
     maxmemory_policy: str | None = None
     used_memory_bytes: int | None = None
+    idle_timeout_s: int | None = None
+    replicas: int | None = None
+    replicas_wanted: int = 0
     problems: tuple[ServerProblem, ...] = ()
 
     @property
@@ -50,16 +55,21 @@ class ServerFacts:
 
     @property
     def durability(self) -> str:
-        """`always`, `everysec` or `no` with an append-only file, else `none`; `unknown`."""
-        if self.is_aof_on is None:
-            return "unknown"
-        return (self.fsync or "unknown") if self.is_aof_on else "none"
+        """`always`, `everysec` or `no` with an append-only file, else `none`; `unknown`. With
+        DURABILITY=replicas also how many acknowledge: `everysec, 1 replica`."""
+        file = "unknown"
+        if self.is_aof_on is not None:
+            file = (self.fsync or "unknown") if self.is_aof_on else "none"
+        if not self.replicas_wanted:
+            return file
+        return f"{file}, {self.replicas_wanted} replica{'s' * (self.replicas_wanted > 1)}"
 
 
-async def check_server(client: Redis | RedisCluster) -> ServerFacts:
-    """Ask the server (of a cluster, one node) about itself. Raises nothing: faults are listed.
+async def check_server(client: Redis | RedisCluster, replicas_wanted: int = 0) -> ServerFacts:
+    """Ask the server (of a cluster, the queue's node) about itself. Raises nothing: faults are
+    listed. `replicas_wanted`: how many must acknowledge a write.
 
-    Needs INFO; what only CONFIG tells (`fsync`) is None without it.
+    Needs INFO; what only CONFIG tells (`fsync`, `idle_timeout_s`) is None without it.
     """
     try:
         info = await _info(client)
@@ -70,7 +80,12 @@ async def check_server(client: Redis | RedisCluster) -> ServerFacts:
     except (RedisError, RedisClusterException, OSError) as error:
         problem = ServerProblem(True, f"no answer ({error})", "check REDIS_URL and the server")
         return ServerFacts(is_reachable=False, problems=(problem,))
-    facts = _read(info, await _fsync(client))
+    timeout = await _setting(client, "timeout")
+    facts = replace(
+        _read(info, await _setting(client, "appendfsync")),
+        idle_timeout_s=int(timeout) if timeout and timeout.isdecimal() else None,
+        replicas_wanted=replicas_wanted,
+    )
     return replace(facts, problems=tuple(_problems(facts, info, isinstance(client, RedisCluster))))
 
 
@@ -87,6 +102,7 @@ def _read(info: Mapping[str, str], fsync: str | None) -> ServerFacts:
         maxmemory_bytes=int(info["maxmemory"]) if "maxmemory" in info else None,
         maxmemory_policy=info.get("maxmemory_policy"),
         used_memory_bytes=int(info["used_memory"]) if "used_memory" in info else None,
+        replicas=int(info["connected_slaves"]) if "connected_slaves" in info else None,
     )
 
 
@@ -99,12 +115,12 @@ async def _info(client: Redis | RedisCluster) -> dict[str, str]:
     return {str(name): str(value) for name, value in dict(reply).items()}
 
 
-async def _fsync(client: Redis | RedisCluster) -> str | None:
+async def _setting(client: Redis | RedisCluster, name: str) -> str | None:
     try:
-        reply = await client.config_get("appendfsync")
-    except (RedisError, OSError):
-        return None
-    return str(reply.get("appendfsync")) if isinstance(reply, dict) else None
+        reply = await client.config_get(name)
+    except (RedisError, RedisClusterException, OSError):
+        return None  # managed forms have no CONFIG
+    return str(reply[name]) if isinstance(reply, dict) and name in reply else None
 
 
 def _problems(
@@ -138,6 +154,13 @@ def _storage_problems(facts: ServerFacts, info: Mapping[str, str]) -> Iterator[S
     if facts.is_aof_on is False:
         what = "the append-only file is off, so jobs are lost when the server ends"
         yield ServerProblem(False, what, "CONFIG SET appendonly yes, or accept it")
+    if facts.idle_timeout_s and facts.idle_timeout_s < LEAST_IDLE_TIMEOUT_S:
+        what = f"the server hangs up on clients that wait for {facts.idle_timeout_s} s"
+        yield ServerProblem(False, what, "CONFIG SET timeout 0")
+    if facts.replicas is not None and facts.replicas < facts.replicas_wanted:
+        what = f"{facts.replicas} of the {facts.replicas_wanted} replicas are connected that have "
+        remedy = "start replicas, or set DURABILITY=server; no submit is acknowledged meanwhile"
+        yield ServerProblem(False, f"{what}to acknowledge each submit", remedy)
     for name, file in _WRITE_STATUSES:
         if info.get(name, "ok") != "ok":
             remedy = "look for a full disk and into the server's log"

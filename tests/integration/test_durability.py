@@ -10,7 +10,7 @@ import pytest
 
 from scraper.jobs import Config, JobQueue, JobState
 from scraper.jobs.client import SubmitUnknownError
-from scraper.jobs.connection import connect
+from scraper.jobs.connection import check_server, connect
 from scraper.jobs.durability import NotReplicatedError, ReplicaAcknowledgement
 from scraper.jobs.leases import LeaseRequest
 from scraper.jobs.transitions import Transitions
@@ -69,6 +69,19 @@ async def test_submit_without_a_replica_is_unknown_and_can_be_repeated(
     handle = await queue.add_job(JOB)
     assert not handle.was_new
     assert (await queue.job("one")).state is JobState.WAITING
+
+
+async def test_health_says_how_durable_it_is_and_when_replicas_are_missing(
+    servers: Replication, queue: JobQueue
+) -> None:
+    facts = await check_server(queue.redis, replicas_wanted=1)
+    assert (facts.durability, facts.replicas) == ("none, 1 replica", 1)
+    facts = await check_server(queue.redis, replicas_wanted=2)
+    assert any("1 of the 2 replicas" in str(problem) for problem in facts.problems)
+    servers.primary.client.config_set("timeout", 20)
+    facts = await check_server(queue.redis)
+    servers.primary.client.config_set("timeout", 0)
+    assert any("CONFIG SET timeout 0" in str(problem) for problem in facts.problems)
 
 
 async def test_commit_is_stored_once_however_often_it_was_not_replicated(

@@ -1,0 +1,141 @@
+"""A queue moves between the embedded server and a real Redis, and back; the crawl ends there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scraper.jobs import Config, EmbeddedServer, open_queue
+from tests.chaos.fleet import fleet
+from tests.chaos.queue_reader import QueueReader
+from tests.chaos.scale import by_scale
+from tests.support.processes import environment, run, wait_until
+from tests.support.redis_server import debian_redis, running_server
+from tests.support.site import Site, serve, tree
+
+QUEUE = "scrape-queue"
+WAITING = by_scale(300, 10_000)
+PAGES = by_scale(150, 2_000)
+CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "priority": 5}
+
+
+@pytest.fixture
+def real_redis() -> Iterator[str]:
+    with running_server(debian_redis()) as url:
+        yield url
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve(default=tree(PAGES, delay_s=0.02)) as site:
+        yield site
+
+
+async def fill(url: str, site: Site) -> None:
+    queue = await open_queue(Config(redis_url=url))
+    await queue.add_jobs([{**CRAWL, "url": f"{site.url}/0", "customerId": "acme"}])
+    for start in range(0, WAITING, 500):
+        await queue.add_jobs(
+            [
+                {
+                    "type": "single-page", "url": f"{site.url}/{start + number}",
+                    "customerId": "acme", "jobId": f"single-{start + number}",
+                }
+                for number in range(min(500, WAITING - start))
+            ]
+        )  # fmt: skip
+    await queue.shutdown()
+
+
+def work_until(url: str, job_share: float) -> None:
+    """Let a service work until that share of the crawl is done, and end it in order."""
+    queue = QueueReader(url, QUEUE)
+    with fleet(environment(url, HOST_CONCURRENCY="16")) as running:
+        wait_until(lambda: queue.has_done("crawl", PAGES * job_share), 60, "the crawl goes on")
+        assert running.terminate() == 0
+    queue.close()
+
+
+def migrate(source: str, target: str, *more: str) -> str:
+    done = run(
+        "supervisor", "migrate", "--from", source, "--to", target, *more,
+        env=environment(None), timeout_s=300,
+    )  # fmt: skip
+    return f"{done.returncode} {done.stdout}{done.stderr}"
+
+
+def counts(url: str) -> dict[str, object]:
+    queue = QueueReader(url, QUEUE)
+    found: dict[str, object] = {
+        state: sorted(queue.jobs(state)) for state in ("waiting", "active", "completed", "failed")
+    }
+    crawl = queue.counts("crawl")
+    # Leases came back: they are queued again.
+    crawl["queued"] += crawl.pop("leased")
+    found |= {"crawl": crawl, "recorded": queue.recorded("crawl")}
+    found["events"] = queue.redis.xlen(f"{queue.prefix}events")
+    found["totals"] = queue.redis.hgetall(f"{queue.prefix}totals")
+    queue.close()
+    return found
+
+
+@pytest.mark.timeout(by_scale(180, 900))
+def test_half_done_crawl_moves_to_redis_and_back_and_ends_with_the_exact_set(
+    real_redis: str, site: Site, tmp_path: Path
+) -> None:
+    with (
+        EmbeddedServer.acquire(tmp_path / "old") as old,
+        EmbeddedServer.acquire(tmp_path / "new") as new,
+    ):
+        asyncio.run(fill(old.url, site))
+        work_until(old.url, 0.3)
+        before = counts(old.url)
+        assert migrate(old.url, real_redis).startswith("0 moved")
+        assert counts(real_redis) == before
+        # The old queue leases nothing any more.
+        assert QueueReader(old.url, QUEUE).redis.hget(f"{{{QUEUE}}}:meta", "paused") == b"1"
+        work_until(real_redis, 0.6)
+        before = counts(real_redis)
+        assert migrate(real_redis, new.url).startswith("0 moved")
+        assert counts(new.url) == before
+        queue = QueueReader(new.url, QUEUE)
+        with fleet(environment(new.url, HOST_CONCURRENCY="16")):
+            wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
+        assert queue.state("crawl") == "completed"
+        queue.assert_exactly_once("crawl")
+        queue.assert_conserved("crawl")
+        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
+        queue.close()
+
+
+def test_migration_refuses_a_queue_that_is_worked_on_or_a_target_that_is_not_empty(
+    real_redis: str, site: Site, tmp_path: Path
+) -> None:
+    with EmbeddedServer.acquire(tmp_path / "old") as old:
+        asyncio.run(fill(old.url, site))
+        queue = QueueReader(old.url, QUEUE)
+        with fleet(environment(old.url), workers=1) as running:
+            wait_until(lambda: queue.redis.zcard(f"{queue.prefix}supervisors"), 60, "it reports")
+            refused = migrate(old.url, real_redis)
+            assert refused.startswith("1 "), refused
+            assert "end them first" in refused
+            assert running.terminate() == 0
+        target = QueueReader(real_redis, QUEUE)
+        # Broken off in the middle: the marker is there, and some of the keys.
+        target.redis.set(f"{target.prefix}migration", "under way")
+        target.redis.hset(f"{target.prefix}totals", "jobs_submitted", 999)
+        target.redis.rpush(f"{target.prefix}rejected", "half")
+        assert migrate(old.url, real_redis).startswith("0 moved")
+        assert counts(real_redis) == counts(old.url)
+        assert not target.redis.exists(f"{target.prefix}migration")
+        refused = migrate(old.url, real_redis)
+        assert refused.startswith("1 "), refused
+        assert "already" in refused
+        assert migrate(old.url, real_redis, "--force").startswith("0 moved")
+        assert not target.redis.hexists(f"{target.prefix}meta", "paused")
+        assert counts(real_redis) == counts(old.url)
+        target.close()
+        queue.close()
