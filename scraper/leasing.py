@@ -29,8 +29,10 @@ from scraper.scope import ScopeError
 log = structlog.get_logger(__name__)
 
 IDLE_POLL_S = 0.5
-# Pages leased ahead, in multiples of those in flight: a call costs as much as several pages.
-AHEAD = 2
+# Pages leased ahead, in multiples of those in flight, and how many are left when more are asked
+# for: a call costs as much as several pages.
+AHEAD = 3
+REFILL_AT = 1
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # How late a fetch of a host with a delay may begin, as a share of the delay and in s at least:
 # after that the next one would come too close. A worker that is late again and again is given more.
@@ -165,7 +167,7 @@ class LeaseKeeper:
             del self._waiting[job_id]
         self._buffered -= 1
         self.in_flight[job_id] += 1
-        if self._buffered <= AHEAD * self.limits.pages // 2 and not self.is_short:
+        if self._buffered <= REFILL_AT * self.limits.pages and not self.is_short:
             self._poke.set()
 
     def _take_suspect(self) -> LeasedPage:
@@ -295,7 +297,7 @@ class LeaseKeeper:
         if self.was_choked:
             return None
         wanted = AHEAD * self.limits.pages - self._buffered
-        if wanted < max(1, AHEAD * self.limits.pages // 2):
+        if wanted < max(1, (AHEAD - REFILL_AT) * self.limits.pages):
             return None
         held = self.held_jobs
         long = [job for job in held if not self.runs[job].is_single_page]

@@ -37,21 +37,38 @@ class QueueEvent:
         return {"event": self.name, "id": self.id, "at": self.at_ms, **ids, **self.detail}
 
 
-def _event(entry_id: bytes, raw: dict[bytes, bytes]) -> QueueEvent:
-    return QueueEvent(
-        id=entry_id.decode(),
-        name=raw[b"t"].decode(),
-        job_id=raw[b"j"].decode(),
-        customer_id=raw[b"c"].decode(),
-        at_ms=int(raw[b"at"]),
-        detail=orjson.loads(raw[b"d"]),
-        origin=raw.get(b"o", b"").decode(),
-    )
+def _events(entry_id: bytes, raw: dict[bytes, bytes]) -> list[QueueEvent]:
+    """What an entry tells: one event, or one for each of the pages in `u`.
+
+    The last of several has the entry's id, the k-th before it `<id>.<k>`.
+    """
+    name, detail = raw[b"t"].decode(), orjson.loads(raw[b"d"])
+    job_id, customer_id = raw[b"j"].decode(), raw[b"c"].decode()
+    at_ms, origin, last = int(raw[b"at"]), raw.get(b"o", b"").decode(), entry_id.decode()
+    if b"u" not in raw:
+        return [QueueEvent(last, name, job_id, customer_id, at_ms, detail, origin)]
+    urls = raw[b"u"].decode().split(" ")
+    ids = [*(f"{last}.{number}" for number in range(1, len(urls))), last]
+    return [
+        QueueEvent(event_id, name, job_id, customer_id, at_ms, {"url": url, **detail}, origin)
+        for event_id, url in zip(ids, urls, strict=True)
+    ]
+
+
+def _place(event_id: str) -> tuple[str, int]:
+    """Where to read on after an event: the entry before, and how many events of the next one are
+    not news any more."""
+    entry, _, number = event_id.partition(".")
+    if not number:
+        return entry, 0
+    ms, sequence = _order(entry)
+    before = f"{ms}-{sequence - 1}" if sequence else f"{ms - 1}-{2**64 - 1}"
+    return before, int(number)
 
 
 def _order(entry_id: str) -> tuple[int, int]:
     ms, _, sequence = entry_id.partition("-")
-    return int(ms), int(sequence or 0)
+    return int(ms), int(sequence.partition(".")[0] or 0)
 
 
 class EventReader:
@@ -81,14 +98,17 @@ class EventReader:
         assert self.position is not None
         # One as a sign that there are some; all are read together with what was trimmed, since
         # both must be of one instant.
-        is_there = await self.redis.xread({self.key: self.position}, 1, block_ms)
+        place, _ = _place(self.position)
+        is_there = await self.redis.xread({self.key: place}, 1, block_ms)
         return await self.read_now() if is_there else []
 
     async def read_now(self) -> list[QueueEvent]:
         """The next events that are there already, oldest first."""
         await self.start()
+        assert self.position is not None
+        place, told = _place(self.position)
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.xread({self.key: self.position}, READ_COUNT)
+            pipe.xread({self.key: place}, READ_COUNT)
             pipe.xinfo_stream(self.key)
             reply, info = await pipe.execute(raise_on_error=False)
         if isinstance(reply, Exception):
@@ -96,12 +116,14 @@ class EventReader:
         if not reply:
             return []
         entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
-        events = [_event(entry_id, raw) for entry_id, raw in entries]
+        events = [event for entry_id, raw in entries for event in _events(entry_id, raw)]
         gap = self._gap(events[0].id, info)
-        if len(events) < READ_COUNT:
+        if told and _order(events[0].id) == _order(self.position):
+            events = events[told:]
+        if len(entries) < READ_COUNT:
             self._number = int(info["entries-added"])
         elif self._number is not None:
-            self._number += len(events)
+            self._number += len(entries)
         self.position = events[-1].id
         return [gap, *events] if gap else events
 

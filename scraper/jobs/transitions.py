@@ -152,10 +152,11 @@ class Transitions:
             next_due_ms=due,
             pages=[
                 LeasedPage(
-                    _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]), p[6],
-                    p[7] == 1, _text(p[8]), p[9] == 1, p[10],
+                    _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]),
+                    int(p[6]), int(p[7]) == 1, _text(p[8]), int(p[9]) == 1,
+                    int(p[10]),
                 )
-                for p in pages
+                for p in (pages[at : at + 11] for at in range(0, len(pages), 11))
             ],
             jobs=[
                 LeasedJob(
@@ -172,8 +173,11 @@ class Transitions:
         """End leases; one outcome a page. A void token changes nothing (LEASE_LOST)."""
         args: list[Any] = [worker, memory]
         for page in pages:
+            outcome = page.outcome.value
+            if outcome == "done" and any(" " in link for link in page.links):
+                outcome = "done+"
             args += [
-                page.token, page.outcome.value, page.url, page.payload, page.body_bytes,
+                page.token, outcome, page.url, page.payload, page.body_bytes,
                 len(page.links), len(page.filtered),
             ]  # fmt: skip
             if page.outcome is not PageOutcome.DONE:

@@ -157,3 +157,36 @@ async def test_a_reader_is_told_what_was_trimmed_before_it_came_and_nothing_else
     await queue.redis.xtrim(stream, maxlen=1, approximate=False)
     assert [event.name for event in await steady.read_now()] == ["gap", "jobWaiting"]
     assert await steady.read_now() == []
+
+
+async def test_reader_goes_on_after_each_page_of_an_entry(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    urls = [f"{A}{number}" for number in range(3)]
+    await queue.start_crawl("crawl", urls)
+    start = probe.snapshot().get("events")
+    await queue.commit("w1", *map(page_commit, await queue.lease()))
+    assert probe.snapshot().get("events") == start + 2, "one entry for the pages, one for the job"
+    reader = EventReader(queue.redis, QUEUE, "0-0")
+    pages = [it for it in await reader.read(1) if it.name == "pageCommitted"][1:]
+    assert [it.detail["url"] for it in pages] == urls
+    for number, page in enumerate(pages):
+        later = await EventReader(queue.redis, QUEUE, page.id).read(1)
+        told = [it.detail["url"] for it in later if it.name == "pageCommitted"]
+        assert told == urls[number + 1 :], page.id
+
+
+async def test_stream_of_pages_is_bounded_by_events_not_by_entries(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.set(events_kept=1000)
+    links = [f"{A}{number}" for number in range(12_000)]
+    await queue.start_crawl("crawl", links[:10], max_pages=20_000, host_limit=1000)
+    first, *others = await queue.lease()
+    await queue.end("w1", first, links=links[10:])
+    await queue.commit("w1", *map(page_commit, others))
+    while leases := await queue.lease(pages=20):
+        await queue.commit("w1", *map(page_commit, leases))
+    told = len([name for name in names(probe) if name == "pageCommitted"])
+    # Trimmed by whole nodes of 100 entries, of 20 events each.
+    assert 900 <= told <= 1000 + 2 * 100 * 20

@@ -214,9 +214,15 @@ class QueueProbe:
         return Snapshot(self.keys, found, own)
 
     def events(self) -> list[dict[str, str]]:
-        """All events in order: t, j, c, at, d."""
+        """All events in order: t, j, c, at, d; one for each page of an entry of many."""
         rows: Any = self.redis.xrange(self.keys.key("events"))
-        return [{_text(k): _text(v) for k, v in fields.items()} for _, fields in rows]
+        found: list[dict[str, str]] = []
+        for _, raw in rows:
+            fields = {_text(k): _text(v) for k, v in raw.items()}
+            urls = fields.pop("u", "").split()
+            details = [json.dumps({"url": url, **json.loads(fields["d"])}) for url in urls]
+            found += [fields | {"d": detail} for detail in details] or [fields]
+        return found
 
     def pass_time(self, ms: int, *names: str) -> None:
         """Let everything in these keys be `ms` nearer, as if that time had passed.

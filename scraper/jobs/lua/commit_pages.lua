@@ -3,90 +3,104 @@
 -- lease, and finish the job if this was its last open page. A stale token changes nothing.
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
---         token, outcome (done | failed | skipped | retry), final URL ("" = the lease's), record or
---         error (JSON), body bytes, n links, n reasons,
---         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause ms,
---         n links x "<url>[ <extra>]", n reasons x "<reason> <count>[ <sample URL>]"
+--         token, outcome (done | done+ | failed | skipped | retry), final URL, record or error
+--         (JSON), body bytes, n links, n reasons,
+--         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause
+--         ms,
+--         n links x "<url>", for done+ "<url>[ <extra>]",
+--         n reasons x "<reason> <count>[ <sample URL>]"
 -- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
 --         recorded already) | full (the job's byte limit: the job ended)
 -- First all is read that the batch needs, then the pages are gone through in their order, in
--- memory, then each job is written once: calls are what costs.
+-- memory, then each job is written once. Calls are what costs most, then strings and tables: so
+-- what is known of page i stands in flat lists, and texts that come again are read once.
 local worker = ARGV[1]
-local worker_text = cjson.encode(worker_name(worker))
 local STEP = 1000   -- values a call: unpack takes a bounded number
 local QUEUED = string.byte('q')
 local SAMPLES_KEPT = 200
 local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
+-- What commits change by themselves, without `job_add`.
+local COUNTED = {'known', 'queued', 'done', 'bytes', 'body_bytes'}
+local IS_DONE = {['done'] = true, ['done+'] = true}
+local done_detail = cjson.encode({status = 'done', workerId = worker_name(worker)})
 local find, sub = string.find, string.sub
 
 local jobs, order = {}, {}
 local places, unpacked, reasons = {}, {}, {}   -- texts that were read, by what they said
 local left_hosts = {}
+-- Of page i: where its values, its links and its reasons begin in ARGV, where they end (the next
+-- index), its token; and of its lease, where it is not void, the place and the URL.
+local starts, links_at, reasons_at, ends_at, tokens = {}, {}, {}, {}, {}
+local place_of, lease_urls = {}, {}
 
 local function job_of(id)
   local job = jobs[id]
   if not job then
     job = job_load(id)
-    -- `stored` is what the frontier has of the URLs in question (false: nothing), `fresh` what
-    -- this batch makes of them, in the order `urls`.
-    job.stored, job.asked, job.fresh, job.urls = {}, {}, {}, {}
+    -- `stored` is what the frontier has of the URLs in question (false: nothing), `writes` what
+    -- this batch makes of pages (URL, packed state, ...), `slots` where in it a URL's state is.
+    job.stored, job.asked, job.writes, job.slots = {}, {}, {}, {}
     job.max_known, job.ended, job.lanes, job.samples = fetch_bound(job.max_pages), 0, {}, {}
     job.records, job.recorded, job.errors, job.filtered = {}, {}, {}, {}
+    job.max_bytes = number_of(setting('max_job_bytes') or 2 ^ 31)
     jobs[id] = job
     order[#order + 1] = job
   end
   return job
 end
 
--- The pages of the batch, and their leases.
 local function read_pages()
-  local pages, tokens, last = {}, {}, #ARGV
-  local a = 3
+  local n, a, last = 0, 3, #ARGV
   while a <= last do
-    local page = {token = ARGV[a], outcome = ARGV[a + 1], payload = ARGV[a + 3],
-                  first = a + 7, links = a + 6}
-    if page.outcome ~= 'done' then
-      page.code, page.delay, page.pause = ARGV[a + 7], tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
-      page.first, page.links = a + 10, a + 9
-    end
-    page.links = page.links + tonumber(ARGV[a + 5])
-    page.last = page.links + tonumber(ARGV[a + 6])
-    page.url, page.body_bytes = ARGV[a + 2], tonumber(ARGV[a + 4])
-    pages[#pages + 1] = page
-    tokens[#tokens + 1] = page.token
-    a = page.last + 1
+    n = n + 1
+    starts[n], tokens[n] = a, ARGV[a]
+    local links = IS_DONE[ARGV[a + 1]] and a + 7 or a + 10
+    links_at[n] = links
+    local reasons_start = links + number_in(ARGV[a + 5])
+    reasons_at[n] = reasons_start
+    a = reasons_start + number_in(ARGV[a + 6])
+    ends_at[n] = a
   end
-  return pages, tokens
+  return n
 end
 
-local function read_leases(pages, tokens)
+-- What leases of one parent share.
+local function place_in(text, url)
+  local place = lease_place(text)
+  local page = place.page
+  place.of_job = job_of(place.job)
+  place.origin = string.match(url, '^%a+://[^/?#]+/') or url
+  place.origin_length = #place.origin
+  place.done = 'd ' .. page.depth .. ' ' .. page.parent .. ' ' .. page.attempts .. ' '
+  place.link_depth = page.depth + 1
+  places[text] = place
+  return place
+end
+
+local function read_leases(n)
   local ended, used = {}, {}
-  for first = 1, #tokens, STEP do
-    local last = math.min(first + STEP - 1, #tokens)
+  for first = 1, n, STEP do
+    local last = math.min(first + STEP - 1, n)
     local values = call('HMGET', leases_key(worker), unpack(tokens, first, last))
-    for i, packed in ipairs(values) do
-      local page = pages[first + i - 1]
-      if packed and not used[page.token] then
-        used[page.token] = true
-        ended[#ended + 1] = page.token
+    for i = first, last do
+      local packed, token = values[i - first + 1], tokens[i]
+      if packed and not used[token] then
+        used[token] = true
+        ended[#ended + 1] = token
         local space = find(packed, ' ', 1, true)
-        local text = sub(packed, space + 1)
-        page.lease_url = sub(packed, 1, space - 1)
-        local place = places[text]
-        if not place then
-          place = lease_place(text)
-          place.origin = string.match(page.lease_url, '^%a+://[^/?#]+/') or page.lease_url
-          place.done = 'd ' .. place.page.depth .. ' ' .. place.page.parent .. ' ' ..
-            place.page.attempts .. ' '
-          places[text] = place
-        end
-        page.place = place
-        page.job = job_of(place.job)
-        if page.url == '' then page.url = page.lease_url end
+        local text, url = sub(packed, space + 1), sub(packed, 1, space - 1)
+        place_of[i], lease_urls[i] = places[text] or place_in(text, url), url
       end
     end
   end
   return ended
+end
+
+-- The URL and the extra of a link with one.
+local function split(link)
+  local space = find(link, ' ', 1, true)
+  if not space then return link end
+  return sub(link, 1, space - 1), sub(link, space + 1)
 end
 
 local function ask(job, url)
@@ -97,14 +111,16 @@ local function ask(job, url)
 end
 
 -- What the frontier knows of the links and redirect targets: one call a job.
-local function read_known(pages)
-  for _, page in ipairs(pages) do
-    if page.place and page.outcome == 'done' then
-      for i = page.first, page.links do
-        local space = find(ARGV[i], ' ', 1, true)
-        ask(page.job, space and sub(ARGV[i], 1, space - 1) or ARGV[i])
+local function read_known(n)
+  for i = 1, n do
+    local place, outcome = place_of[i], ARGV[starts[i] + 1]
+    if place and IS_DONE[outcome] then
+      local job, has_extras = place.of_job, outcome == 'done+'
+      for at = links_at[i], reasons_at[i] - 1 do
+        ask(job, has_extras and split(ARGV[at]) or ARGV[at])
       end
-      if page.url ~= page.lease_url then ask(page.job, page.url) end
+      local url = ARGV[starts[i] + 2]
+      if url ~= lease_urls[i] then ask(job, url) end
     end
   end
   for _, job in ipairs(order) do
@@ -112,13 +128,18 @@ local function read_known(pages)
     for first = 1, #asked, STEP do
       local last = math.min(first + STEP - 1, #asked)
       local values = call('HMGET', pages_key(job.id), unpack(asked, first, last))
-      for i, packed in ipairs(values) do stored[asked[first + i - 1]] = packed end
+      for i = first, last do stored[asked[i]] = values[i - first + 1] end
     end
   end
 end
 
+local function packed_page(job, url)
+  local slot = job.slots[url]
+  return slot and job.writes[slot] or job.stored[url]
+end
+
 local function known_page(job, url)
-  local packed = job.fresh[url] or job.stored[url]
+  local packed = packed_page(job, url)
   if not packed then return nil end
   local page = unpacked[packed]
   if not page then
@@ -129,8 +150,14 @@ local function known_page(job, url)
 end
 
 local function set_page(job, url, packed)
-  if not job.fresh[url] then job.urls[#job.urls + 1] = url end
-  job.fresh[url] = packed
+  local writes, slot = job.writes, job.slots[url]
+  if slot then
+    writes[slot] = packed
+  else
+    local n = #writes
+    writes[n + 1], writes[n + 2] = url, packed
+    job.slots[url] = n + 2
+  end
 end
 
 local function set_state(job, url, state, page, note)
@@ -142,36 +169,35 @@ local function leave_out(job, reason, times)
 end
 
 -- A link that is new to the job.
-local function add_link(job, place, url, extra, packed)
+local function add_link(job, place, url, packed)
   local host = place.host
-  if sub(url, 1, #place.origin) ~= place.origin then
+  if sub(url, 1, place.origin_length) ~= place.origin then
     host = host_of(url)
     if not host then return leave_out(job, 'malformed', 1) end
   end
   if job.known >= job.max_known then return leave_out(job, 'budget', 1) end
-  job_add(job, 'known', 1)
-  job_add(job, 'queued', 1)
+  job.known = job.known + 1
+  job.queued = job.queued + 1
   local lane = job.lanes[host]
   if not lane then
     lane = {}
     job.lanes[host] = lane
   end
   lane[#lane + 1] = url
-  set_page(job, url, extra and packed .. ' ' .. extra or packed)
+  set_page(job, url, packed)
 end
 
--- The links ARGV[first .. last] of a page recorded as `number`. A page that is known already was
--- perhaps found nearer to the start now: while it waits its lower depth wins.
-local function add_links(job, place, number, first, last)
-  local depth = place.page.depth + 1
-  local new = page_pack('q', whole(depth), number, '0')
-  for i = first, last do
-    local url, extra = ARGV[i], nil
-    local space = find(url, ' ', 1, true)
-    if space then url, extra = sub(url, 1, space - 1), sub(url, space + 1) end
-    local packed = job.fresh[url] or job.stored[url]
+-- The links of page i, recorded as `number`. A page that is known already was perhaps found nearer
+-- to the start now: while it waits its lower depth wins.
+local function add_links(job, place, number, i, has_extras)
+  local depth = place.link_depth
+  local new = 'q ' .. whole(depth) .. ' ' .. number .. ' 0'
+  for at = links_at[i], reasons_at[i] - 1 do
+    local url, extra = ARGV[at], nil
+    if has_extras then url, extra = split(url) end
+    local packed = packed_page(job, url)
     if not packed then
-      add_link(job, place, url, extra, new)
+      add_link(job, place, url, extra and new .. ' ' .. extra or new)
     elseif string.byte(packed) == QUEUED then
       local known = known_page(job, url)
       if tonumber(known.depth) > depth then
@@ -181,27 +207,29 @@ local function add_links(job, place, number, first, last)
   end
 end
 
-local function add_filtered(job, first, last)
-  for i = first, last do
-    local reason = reasons[ARGV[i]]
-    if not reason then
-      local name, times, sample = string.match(ARGV[i], '^(.-) (%d+) ?(.*)$')
-      reason = {name = name, times = tonumber(times), sample = sample}
-      reasons[ARGV[i]] = reason
-    end
+local function reason_in(text)
+  local name, times, sample = string.match(text, '^(.-) (%d+) ?(.*)$')
+  local reason = {name = name, times = tonumber(times), sample = sample ~= '' and sample}
+  reasons[text] = reason
+  return reason
+end
+
+local function add_filtered(job, i)
+  for at = reasons_at[i], ends_at[i] - 1 do
+    local reason = reasons[ARGV[at]] or reason_in(ARGV[at])
     leave_out(job, reason.name, reason.times)
-    if reason.sample ~= '' and #job.samples < SAMPLES_KEPT then
+    if reason.sample and #job.samples < SAMPLES_KEPT then
       table.insert(job.samples, reason.name .. ' ' .. reason.sample)
     end
   end
 end
 
--- A redirect ended at page.url: whose page is it? Returns 'own', 'other' (that page is now recorded
--- with this content) or 'duplicate'.
-local function redirect_target(job, page)
-  local target = known_page(job, page.url)
+-- The page `lease_url` was redirected to `url`: whose page is that? Returns 'own', 'other' (that
+-- page is now recorded with this content) or 'duplicate'.
+local function redirect_target(job, place, lease_url, url)
+  local target = known_page(job, url)
   if not target then
-    set_state(job, page.url, 'a', page.place.page, page.lease_url)
+    set_state(job, url, 'a', place.page, lease_url)
     return 'own'
   end
   local field = FIELD_OF[target.state]
@@ -211,27 +239,29 @@ local function redirect_target(job, page)
   return 'other', target
 end
 
--- Store the record; 'ok' and its number, or 'duplicate'.
-local function record_page(job, page)
+-- Store the record; its number, or nil when the page is a duplicate.
+local function record_page(job, place, lease_url, url, payload)
   local owner, target = 'own', nil
-  if page.url ~= page.lease_url then owner, target = redirect_target(job, page) end
-  if owner ~= 'own' then
-    set_state(job, page.lease_url, 's', page.place.page, 'duplicate ' .. page.url)
-    job_add(job, 'skipped', 1)
-    if owner == 'duplicate' then return 'duplicate' end
+  if url ~= lease_url then
+    owner, target = redirect_target(job, place, lease_url, url)
+    if owner ~= 'own' then
+      set_state(job, lease_url, 's', place.page, 'duplicate ' .. url)
+      job_add(job, 'skipped', 1)
+      if owner == 'duplicate' then return nil end
+    end
   end
-  -- What is recorded is counted by `done`; both change together, here alone.
+  -- Records are numbered by `done`: both change together, here alone.
   local number = whole(job.done)
-  job.records[#job.records + 1] = page.payload
-  job.recorded[#job.recorded + 1] = page.url
-  job_add(job, 'bytes', #page.payload)
-  job_add(job, 'done', 1)
+  job.done = job.done + 1
+  job.bytes = job.bytes + #payload
+  job.records[#job.records + 1] = payload
+  job.recorded[#job.recorded + 1] = url
   if owner == 'own' then
-    set_page(job, page.lease_url, page.place.done .. number)
+    set_page(job, lease_url, place.done .. number)
   else
-    set_state(job, page.url, 'd', target, number)
+    set_state(job, url, 'd', target, number)
   end
-  return 'ok', number
+  return number
 end
 
 -- The start page is through: where it ended is the job's site.
@@ -241,27 +271,27 @@ local function start_recorded(job, url)
   if job.error then job_put(job, 'error', nil) end
 end
 
--- A page that was not recorded.
-local function end_page(job, page)
-  local old, code, url = page.place.page, page.code, page.lease_url
-  if page.outcome == 'retry' then
-    set_state(job, url, 'w', old, old.note)
+-- A page that was not recorded; its code without a note.
+local function end_page(job, page, outcome, lease_url, url, code, payload, delay)
+  if outcome == 'retry' then
+    set_state(job, lease_url, 'w', page, page.note)
     job_add(job, 'delayed', 1)
-    call('ZADD', P .. 'delayed', NOW + page.delay, 'p ' .. job.id .. ' ' .. url)
-  elseif page.outcome == 'failed' then
-    set_state(job, url, 'f', old, old.note ~= '' and code .. ' ' .. old.note or code)
+    call('ZADD', P .. 'delayed', NOW + delay, 'p ' .. job.id .. ' ' .. lease_url)
+    return code
+  end
+  if outcome == 'failed' then
+    set_state(job, lease_url, 'f', page, page.note ~= '' and code .. ' ' .. page.note or code)
     job_add(job, 'failed', 1)
   else
-    set_state(job, url, 's', old, code .. (page.url ~= url and ' ' .. page.url or ''))
+    set_state(job, lease_url, 's', page, code .. (url ~= lease_url and ' ' .. url or ''))
     job_add(job, 'skipped', 1)
-    page.code = string.match(code, '^%S*')
+    code = string.match(code, '^%S*')
     -- Nothing was fetched: a site that forbids much must not use up the job's fetches.
-    if page.code == 'robots' then job_add(job, 'fetches', -1) end
+    if code == 'robots' then job_add(job, 'fetches', -1) end
   end
-  if page.outcome == 'failed' or page.outcome == 'skipped' and old.parent == '-1' then
-    job.errors[#job.errors + 1] = page.payload
-  end
-  if old.parent == '-1' and page.outcome ~= 'retry' then job_put(job, 'error', page.code) end
+  if outcome == 'failed' or page.parent == '-1' then job.errors[#job.errors + 1] = payload end
+  if page.parent == '-1' then job_put(job, 'error', code) end
+  return code
 end
 
 local function pause_host(host, ms)
@@ -269,47 +299,54 @@ local function pause_host(host, ms)
   call('HSET', host_key(host), 'paused_until', math.max(until_now, NOW + ms))
 end
 
-local function emit_committed(job, page)
-  local code = page.code and page.code ~= '' and '","code":' .. cjson.encode(page.code) or '"'
-  emit_text('pageCommitted', job.id, job.customer, '{"url":' .. cjson.encode(page.url) ..
-    ',"status":"' .. page.outcome .. code .. ',"workerId":' .. worker_text .. '}')
-end
-
 -- It was handled, and the worker lives.
-local function clear_suspect(job, page)
-  local recorded = page.outcome == 'done' and page.url or page.lease_url
-  if call('HDEL', suspects_key(job.id), page.lease_url, recorded) > 0 then
+local function clear_suspect(job, lease_url, recorded)
+  if call('HDEL', suspects_key(job.id), lease_url, recorded) > 0 then
     job_put(job, 'suspects', call('HLEN', suspects_key(job.id)))
   end
 end
 
-local function commit_one(page)
-  if not page.place then return 'lost' end
-  local job, place = page.job, page.place
-  if page.pause and page.pause > 0 then pause_host(place.host, page.pause) end
+local function commit_done(job, place, i)
+  local a, lease_url = starts[i], lease_urls[i]
+  local url, payload = ARGV[a + 2], ARGV[a + 3]
+  if job.bytes + #payload > job.max_bytes then
+    job.is_full = true
+    return 'full', 'skipped', 'job_bytes', cjson.encode({url = lease_url, code = 'job_bytes',
+      message = 'the records of this job have used up its bytes'})
+  end
+  local number = record_page(job, place, lease_url, url, payload)
+  if place.page.parent == '-1' then start_recorded(job, url) end
+  if not number then return 'duplicate', 'skipped', 'duplicate' end
+  add_links(job, place, number, i, ARGV[a + 1] == 'done+')
+  if job.suspects > 0 then clear_suspect(job, lease_url, url) end
+  return 'ok'
+end
+
+local function commit_one(i)
+  local place = place_of[i]
+  if not place then return 'lost' end
+  local job, a = place.of_job, starts[i]
   left_hosts[place.host] = (left_hosts[place.host] or 0) + 1
   job.ended = job.ended + 1
-  job_add(job, 'leased', -1)
-  job_add(job, 'body_bytes', page.body_bytes)
-  local status, number = 'ok', nil
-  if page.outcome == 'done' then
-    if job.bytes + #page.payload > number_of(setting('max_job_bytes') or 2 ^ 31) then
-      page.outcome, page.code, status = 'skipped', 'job_bytes', 'full'
-      page.payload = cjson.encode({url = page.lease_url, code = page.code,
-        message = 'the records of this job have used up its bytes'})
-      job.is_full = true
-    else
-      status, number = record_page(job, page)
-      if place.page.parent == '-1' then start_recorded(job, page.url) end
-      if number then add_links(job, place, number, page.first, page.links) end
-    end
+  job.body_bytes = job.body_bytes + ARGV[a + 4]
+  add_filtered(job, i)
+  local status, outcome, code, payload, delay = 'ok', ARGV[a + 1], nil, nil, nil
+  if IS_DONE[outcome] then
+    status, outcome, code, payload = commit_done(job, place, i)
+    if not outcome then return 'ok' end
+  else
+    code, payload, delay = ARGV[a + 7], ARGV[a + 3], tonumber(ARGV[a + 8])
+    local pause = number_in(ARGV[a + 9])
+    if pause > 0 then pause_host(place.host, pause) end
   end
-  if page.outcome ~= 'done' then end_page(job, page) end
-  add_filtered(job, page.links + 1, page.last)
-  if status == 'duplicate' then page.outcome, page.code = 'skipped', 'duplicate' end
-  if page.outcome ~= 'retry' then
-    emit_committed(job, page)
-    if job.suspects > 0 then clear_suspect(job, page) end
+  local lease_url, url = lease_urls[i], ARGV[a + 2]
+  if status ~= 'duplicate' then
+    code = end_page(job, place.page, outcome, lease_url, url, code, payload, delay)
+  end
+  if outcome ~= 'retry' then
+    emit('pageCommitted', job.id, job.customer, {url = url, status = outcome,
+      code = code ~= '' and code or nil, workerId = worker_name(worker)})
+    if job.suspects > 0 then clear_suspect(job, lease_url, lease_url) end
   end
   return status
 end
@@ -336,15 +373,7 @@ end
 
 -- Write the states of pages and what is queued anew.
 local function write_pages(job)
-  local values, n = {}, 0
-  for i, url in ipairs(job.urls) do
-    values[n + 1], values[n + 2] = url, job.fresh[url]
-    n = n + 2
-    if n == STEP or i == #job.urls then
-      call('HSET', pages_key(job.id), unpack(values, 1, n))
-      n = 0
-    end
-  end
+  append('HSET', pages_key(job.id), job.writes)
   local may_open = may_lease(job.state) and not job.starved
   local added = 0
   for host, urls in pairs(job.lanes) do
@@ -363,6 +392,7 @@ local function write_job(job)
   append('RPUSH', key .. ':records', job.records)
   append('RPUSH', key .. ':recorded', job.recorded)
   append('RPUSH', key .. ':errors', job.errors)
+  if #job.recorded > 0 then emit_pages(job.id, job.customer, job.recorded, done_detail) end
   for reason, times in pairs(job.filtered) do
     call('HINCRBY', key .. ':filtered', reason, whole(times))
   end
@@ -371,6 +401,8 @@ local function write_job(job)
     call('LTRIM', key .. ':filtered_sample', 0, SAMPLES_KEPT - 1)
   end
   job_put(job, 'memory', ARGV[2])
+  job_add(job, 'leased', -job.ended)
+  for _, name in ipairs(COUNTED) do job.changed[name] = true end
   holder_leave(job, worker, job.ended)
   write_pages(job)
   if job.is_full then
@@ -383,15 +415,13 @@ local function write_job(job)
   end
 end
 
-local pages, tokens = read_pages()
-local ended = read_leases(pages, tokens)
-read_known(pages)
+local count_of_pages = read_pages()
+local ended = read_leases(count_of_pages)
+read_known(count_of_pages)
 local replies = {}
-for i, page in ipairs(pages) do replies[i] = commit_one(page) end
-for first = 1, #ended, STEP do
-  call('HDEL', leases_key(worker), unpack(ended, first, math.min(first + STEP - 1, #ended)))
-end
-for host, count_of in pairs(left_hosts) do host_leave(host, count_of) end
+for i = 1, count_of_pages do replies[i] = commit_one(i) end
+append('HDEL', leases_key(worker), ended)
+for host, pages in pairs(left_hosts) do host_leave(host, pages) end
 is_tidied_later = true
 for _, job in ipairs(order) do write_job(job) end
 if #ended > 0 then

@@ -6,8 +6,8 @@
 --         fetched ahead, 6 jobs beyond the slots for another customer's turn, 7 lease ms,
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known, or all wants filled), pages, jobs, gone}
---         pages: {token, job, url, depth, attempt, found on, start at ms, contended, extra,
---                suspect (1: to be handled alone), ms between two starts at its host}
+--         pages: eleven texts for each: token, job, url, depth, attempt, found on, start at ms,
+--                contended, extra, suspect (1: to be handled alone), ms between two starts at its host
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
@@ -22,9 +22,9 @@ local QUEUED = string.byte('q')
 
 local held, held_before, taken = {}, {}, {}
 local jobs, states = {}, {}   -- what was read, by job and by packed state of a page
-local tokens, fresh, leases = {}, {}, {}
-local next_token
-local salt = '-' .. string.sub(request, 1, 8)
+local tokens, leases, told = {}, {}, {}   -- `told` is eleven values a page
+local granted, token_base = 0, nil
+local parents = {}
 local has_more = false   -- the looks were used up before the wants: ask again at once
 
 -- When the first entry of a clock is due; nil when there is none.
@@ -96,36 +96,52 @@ local function pop_pages(id, host, n)
   return urls, pages
 end
 
--- The next token. Numbers may be given again after a failover that lost writes; request ids are
--- not.
-local function new_token()
-  if not next_token then
-    next_token = call('HINCRBY', META, 'tokens', whole(want)) - want
+local function found_on_of(id, parent)
+  if parent == '-1' then return '' end
+  local key = id .. ' ' .. parent
+  local url = parents[key]
+  if not url then
+    url = call('LINDEX', job_key(id) .. ':recorded', parent) or ''
+    parents[key] = url
   end
-  next_token = next_token + 1
-  return string.format('%.0f', next_token) .. salt
+  return url
+end
+
+-- Tokens are "<number of the call>.<page>-<request>". The number may be given again after a failover
+-- that lost writes; request ids are not.
+local function new_token()
+  if not token_base then
+    token_base = whole(call('HINCRBY', META, 'tokens', '1')) .. '-' .. string.sub(request, 1, 8) .. '.'
+  end
+  granted = granted + 1
+  tokens[granted] = token_base .. whole(granted)
+  return tokens[granted]
+end
+
+-- Add to the reply what the worker is told of a page. `contended` is filled in at the end.
+local function tell(token, id, host, start_at, url, page, suspect, delay)
+  local n = #told
+  told[n + 1], told[n + 2], told[n + 3] = token, id, url
+  told[n + 4], told[n + 5], told[n + 6] = page.depth, page.attempts, found_on_of(id, page.parent)
+  told[n + 7], told[n + 8], told[n + 9] = start_at, host, page.note
+  told[n + 10], told[n + 11] = suspect, delay
 end
 
 -- `delay` ms lie between the starts of two pages.
 local function grant(job, host, urls, pages, start_at, delay)
   local n, id = #urls, job.id
   if job.state == 'waiting' then activate(job) end
-  local packed = {}
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  local at, place = start_at, ' ' .. id .. ' ' .. host .. ' '
-  local at_text = string.format('%.0f', at) .. ' '
-  for i, url in ipairs(urls) do
-    local page, token = pages[i], new_token()
-    if delay > 0 then
-      at = start_at + (i - 1) * delay
-      at_text = string.format('%.0f', at) .. ' '
-    end
+  local start_text, delay_text = string.format('%.0f', start_at), whole(delay)
+  local place = ' ' .. id .. ' ' .. host .. ' '
+  local packed, at = {}, #leases
+  for i = 1, n do
+    local url, page, token = urls[i], pages[i], new_token()
+    if delay > 0 then start_text = string.format('%.0f', start_at + (i - 1) * delay) end
     packed[2 * i - 1], packed[2 * i] = url, page.leased
-    leases[#leases + 1] = token
-    leases[#leases + 1] = url .. place .. at_text .. page.text
-    tokens[#tokens + 1] = token
-    fresh[token] = {job = id, host = host, start_at = at, url = url, page = page,
-                    suspect = suspects[i] and 1 or 0, delay = delay}
+    leases[at + 1], leases[at + 2] = token, url .. place .. start_text .. ' ' .. page.text
+    at = at + 2
+    tell(token, id, host, start_text, url, page, suspects[i] and '1' or '0', delay_text)
   end
   call('HSET', pages_key(id), unpack(packed))
   job_add(job, 'queued', -n)
@@ -273,50 +289,38 @@ local function lease()
   has_more = #tokens < want
 end
 
-local parents, contention = {}, {}
-
-local function found_on_of(id, parent)
-  if parent == '-1' then return '' end
-  local key = id .. ' ' .. parent
-  parents[key] = parents[key] or call('LINDEX', job_key(id) .. ':recorded', parent) or ''
-  return parents[key]
-end
-
--- What the worker is told of a lease; nil when it ended since (a repeated request).
-local function describe(token)
-  local known = fresh[token]
-  if not known then
+-- A repeated request: what it was granted and still holds.
+local function tell_again(text)
+  for token in string.gmatch(text, '%S+') do
+    tokens[#tokens + 1] = token
     local packed = call('HGET', leases_key(worker), token)
-    if not packed then return nil end
-    known = lease_unpack(packed)
-    known.suspect = call('HEXISTS', suspects_key(known.job), known.url)
-    local job = job_load(known.job, LEASE_FIELDS)
-    local _, _, delay = host_gate(known.host, job.host_limit, job.host_delay_ms, job.pace)
-    known.delay = delay
-  end
-  local page = known.page
-  local found_on = found_on_of(known.job, page.parent)
-  local contended = contention[known.host] or call('EXISTS', P .. 'parked:' .. known.host)
-  contention[known.host] = contended
-  return {token, known.job, known.url, page.depth, page.attempts, found_on, known.start_at,
-          contended, page.note, known.suspect, known.delay}
-end
-
-local function replies_for(granted)
-  local pages, new_jobs, known = {}, {}, {}
-  for _, token in ipairs(granted) do
-    local page = describe(token)
-    if page then
-      pages[#pages + 1] = page
-      local id = page[2]
-      if not held_before[id] and not known[id] then
-        known[id] = true
-        local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer', 'seq')
-        new_jobs[#new_jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4], f[5]}
-      end
+    if packed then
+      local lease = lease_unpack(packed)
+      local job = job_load(lease.job, LEASE_FIELDS)
+      local suspect = call('HEXISTS', suspects_key(lease.job), lease.url)
+      local _, _, delay = host_gate(lease.host, job.host_limit, job.host_delay_ms, job.pace)
+      tell(token, lease.job, lease.host, whole(lease.start_at), lease.url, lease.page,
+        whole(suspect), whole(delay))
     end
   end
-  return pages, new_jobs
+end
+
+-- Fill in whether others wait for a page's host, and tell of the jobs that are new to the worker.
+local function new_jobs_told()
+  local new_jobs, known, contention = {}, {}, {}
+  for at = 1, #told, 11 do
+    local id, host = told[at + 1], told[at + 7]
+    if not contention[host] then
+      contention[host] = call('EXISTS', P .. 'parked:' .. host) == 1 and '1' or '0'
+    end
+    told[at + 7] = contention[host]
+    if not held_before[id] and not known[id] then
+      known[id] = true
+      local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer', 'seq')
+      new_jobs[#new_jobs + 1] = {id, f[1], f[2] or '', f[3] or '0', f[4], f[5]}
+    end
+  end
+  return new_jobs
 end
 
 -- When to ask again; of no use to a worker that got all that it wanted.
@@ -359,10 +363,10 @@ if is_new then
   call('HSET', worker_key(worker), 'request', request, 'granted', table.concat(tokens, ' '),
     'pools', ARGV[9], 'seen_at', NOW_TEXT)
 else
-  for token in string.gmatch(last[2] or '', '%S+') do tokens[#tokens + 1] = token end
+  tell_again(last[2] or '')
 end
 for _, pool in ipairs(pools) do
   call(#tokens == 0 and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
 end
-local pages_told, jobs_told = replies_for(tokens)
-return {NOW, next_due(), pages_told, jobs_told, gone}
+local new_jobs = new_jobs_told()
+return {NOW, next_due(), told, new_jobs, gone}

@@ -29,6 +29,17 @@ local function whole(number)
   return text
 end
 
+-- The number that a text says; small ones are kept, for reading one costs a hundred steps.
+local read_numbers = {}
+local function number_in(text)
+  local number = read_numbers[text]
+  if not number then
+    number = tonumber(text)
+    if number > -10000 and number < 10000 then read_numbers[text] = number end
+  end
+  return number
+end
+
 local RANK_STEP = 2 ^ 40   -- a lane's rank is holders * RANK_STEP + the job's number
 
 local function job_key(id) return P .. 'job:' .. id end
@@ -61,6 +72,19 @@ end
 local function emit_text(name, job, customer, detail)
   call('XADD', P .. 'events', 'MAXLEN', '~', setting('events_kept') or '100000', '*',
     't', name, 'j', job or '', 'c', customer or '', 'at', NOW_TEXT, 'd', detail)
+end
+
+-- One entry for the pages of a commit that are alike: `u` holds their URLs, `d` the rest. The stream
+-- keeps about `events_kept` events: the more of them an entry holds (a running mean), the fewer
+-- entries.
+local function emit_pages(job, customer, urls, detail)
+  local kept = tonumber(setting('events_kept') or 100000)
+  local mean = number_of(call('HGET', META, 'events_an_entry'))
+  mean = mean + (#urls - mean) / 64
+  call('HSET', META, 'events_an_entry', string.format('%.2f', mean))
+  call('XADD', P .. 'events', 'MAXLEN', '~', whole(math.ceil(kept / math.max(1, mean))), '*',
+    't', 'pageCommitted', 'j', job, 'c', customer, 'at', NOW_TEXT, 'd', detail,
+    'u', table.concat(urls, ' '))
 end
 
 local function emit(name, job, customer, detail)
