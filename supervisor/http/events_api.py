@@ -17,7 +17,7 @@ from supervisor.http.replies import Asker, Queue, VisibleJob, errors
 
 router = APIRouter(tags=["events"])
 
-_PLACE = r"^\d{1,20}(-\d{1,20}(\.\d{1,6})?)?$"
+_PLACE = r"^[0-9]{1,19}-[0-9]{1,19}(\.[0-9]{1,6})?$"
 _ENDS = frozenset({"workerCompleted", "workerFailed", "jobCancelled"})
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
