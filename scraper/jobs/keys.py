@@ -55,12 +55,8 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "all",
         _FOREVER,
-<<<<<<< HEAD
-        "counters (jobs, tokens, claims, barriers), `paused`, `moved`, when reports came last",
-=======
-        "counters (jobs, tokens, claims, barriers), `paused`, when supervisors last reported, "
-        "the mean number of events an entry",
->>>>>>> e1f6d9c (Tell of a commit's pages in one event entry, lease in larger steps)
+        "counters (jobs, tokens, claims, barriers), `paused`, `moved`, when reports came last, "
+        "events an entry (mean)",
     ),
     KeySpec("settings", "hash", "client", _FOREVER, "limits that scripts need, from the settings"),
     KeySpec("totals", "hash", "all", _FOREVER, "jobs and pages counted since the queue began"),
