@@ -47,7 +47,9 @@ class JobRun:
         self.seq = job.seq
         self.site = job.site
         self.profile = Profile.LINKS if self.spec.turbo_mode else Profile.FULL
-        self.extras = Extras(product=self.spec.ecommerce_mode)
+        self.extras = Extras(
+            product=self.spec.ecommerce_mode, main_content=self.spec.ai_optimization
+        )
         self.known: dict[str, int] = {}
         self.filtered: set[str] = set()
         # Not the job's id: a second attempt must start without the cookies of the first.

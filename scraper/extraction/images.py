@@ -1,6 +1,6 @@
 """The images of a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
 from selectolax.lexbor import LexborNode
@@ -29,7 +29,7 @@ def read_images(base_url: str, nodes: Sequence[LexborNode], cuts: set[str]) -> l
     images: dict[str, Image] = {}
     for node in nodes:
         attributes = node.attributes
-        src = _source(base_url, attributes)
+        src = image_source(base_url, attributes)
         if src is None or src in images:
             continue
         if len(images) == limits.MAX_IMAGES:
@@ -40,7 +40,8 @@ def read_images(base_url: str, nodes: Sequence[LexborNode], cuts: set[str]) -> l
     return list(images.values())
 
 
-def _source(base_url: str, attributes: dict[str, str | None]) -> str | None:
+def image_source(base_url: str, attributes: Mapping[str, str | None]) -> str | None:
+    """The absolute URL of an image, also of one that is loaded later by a script."""
     for name in _SOURCES:
         value = attributes.get(name)
         if value and value.strip() and (src := http_url(base_url, value)):

@@ -40,9 +40,12 @@ class Profile(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What is read on request, since it costs more: the product (ecommerceMode)."""
+    """What is read on request, since it costs more: the product (ecommerceMode), the main content
+    as markdown (aiOptimization; not with `Profile.LINKS`).
+    """
 
     product: bool = False
+    main_content: bool = False
 
 
 NO_EXTRAS: Final = Extras()
@@ -61,8 +64,8 @@ class ParsedPage:
     `json_ld_broken` counts blocks that could not be read.
     `noindex` and `nofollow` are those of <meta name=robots>.
     `extras` has the record's fields that were asked for by `Extras`, by their names there.
-    `truncated` names what was cut at a limit: 'anchors', 'headings', 'images', 'json_ld', 'markup',
-    'microdata', 'text'.
+    `truncated` names what was cut at a limit: 'anchors', 'chunks', 'headings', 'images', 'json_ld',
+    'markdown', 'markup', 'microdata', 'tables', 'text'.
     """
 
     encoding: str
@@ -110,7 +113,8 @@ def parse_page(
     """
     encoding = detect_encoding(body, content_type)
     cuts: set[str] = set()
-    tree = LexborHTMLParser(tame_markup(utf8_markup(body, encoding), cuts), options=_OPTIONS)
+    markup = tame_markup(utf8_markup(body, encoding), cuts)
+    tree = LexborHTMLParser(markup, options=_OPTIONS)
     root = tree.root
     if root is None:
         raise RuntimeError("Lexbor made no <html>")
@@ -127,6 +131,7 @@ def parse_page(
     microdata = read_microdata(tree, base_url, cuts) if is_marked_up else []
     objects = [*json_ld.objects, *microdata]
     provenance = read_provenance(tree, url, meta_tags, objects) if is_full else Provenance()
+    language = read_language(root, meta_tags, content_language)
     found: dict[str, object] = {}
     if extras.product:
         found["product"] = read_product(
@@ -134,19 +139,22 @@ def parse_page(
             url=url,
             base_url=base_url,
             canonical=canonical,
-            titles=[
-                title or "",
-                *(heading["text"] for heading in headings if heading["level"] == 1),
-            ],
+            titles=_titles(title, headings),
             description=meta_tags.description,
             json_ld=json_ld.objects,
             microdata=microdata,
             open_graph=meta_tags.open_graph,
         )
+    images = read_images(base_url, elements[Group.IMAGE], cuts) if is_full else []
+    anchors = read_anchors(elements[Group.ANCHOR], cuts)
+    # The text takes the tree to pieces: everything else before.
+    text = read_main_text(tree, elements, cuts) if is_full else ""
+    if extras.main_content and is_full:
+        text = _add_main_content(found, markup, url, base_url, title, text, cuts)
     return ParsedPage(
         encoding=encoding,
         base_url=base_url,
-        language=read_language(root, meta_tags, content_language),
+        language=language,
         author=provenance.author,
         site_name=provenance.site_name,
         published_at=provenance.published_at,
@@ -155,16 +163,42 @@ def parse_page(
         description=meta_tags.description,
         canonical=canonical,
         headings=headings,
-        anchors=read_anchors(elements[Group.ANCHOR], cuts),
+        anchors=anchors,
         open_graph=meta_tags.open_graph,
         noindex=meta_tags.noindex,
         nofollow=meta_tags.nofollow,
-        images=read_images(base_url, elements[Group.IMAGE], cuts) if is_full else [],
+        images=images,
         json_ld=json_ld.objects if is_full else [],
         json_ld_broken=json_ld.broken,
         microdata=microdata if is_full else [],
         extras=found,
-        # These two last: the text takes the tree to pieces, and both cut.
-        text=read_main_text(tree, elements, cuts) if is_full else "",
+        text=text,
         truncated=frozenset(cuts),
     )
+
+
+def _titles(title: str | None, headings: list[Heading]) -> list[str]:
+    return [title or "", *(heading["text"] for heading in headings if heading["level"] == 1)]
+
+
+def _add_main_content(
+    found: dict[str, object],
+    markup: bytes,
+    url: str,
+    base_url: str,
+    title: str | None,
+    text: str,
+    cuts: set[str],
+) -> str:
+    """Add the fields of the main content to `found`; the main text, or `text` if none is found."""
+    # Here, not above: it brings libraries that other jobs do without.
+    from scraper.extraction.main_content import read_main_content
+
+    content = read_main_content(markup, url, base_url, title, text, cuts)
+    found |= {
+        "markdown": content.markdown,
+        "tokenEstimate": content.token_estimate,
+        "chunks": content.chunks,
+        "tables": content.tables,
+    }
+    return content.text or text

@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper.extraction import Extras, ParsedPage, Profile, build_record, parse_page
 from scraper.extraction.tame_markup import tame_markup
 
-ALL_EXTRAS = Extras(product=True)
+ALL_EXTRAS = Extras(product=True, main_content=True)
 MAX_RECORD_BYTES = 4_000_000
 # Of processor time, on a slow machine under load; without taming some of these take minutes.
 MAX_SECONDS = 15
@@ -54,6 +54,10 @@ def numbered(pattern: bytes, count: int) -> bytes:
 
 
 HOSTILE = {
+    "wide table": b"<main><p>" + b"word " * 100 + b"<table>" + b"<tr><td>x<td>y" * 30_000,
+    "spans": b"<table>" + b"<tr><td colspan=99 rowspan=99>x<td>y" * 5_000,
+    "one long word": b"<main><p>" + b"x" * 1_000_000,
+    "list that does not end": b"<main>" + b"<ul><li>word word word word word" * 5_000,
     "many prices": b"<h1>x</h1>" + b"<b class=price>5 EUR</b>" * 100_000,
     "nested prices": b"<div class='price old sku brand-name breadcrumb'>5" * 50_000,
     "wide breadcrumbs": b"<div class=breadcrumb>" + b"<a href=/x>y</a>" * 100_000 + b"</div>" * 99,
