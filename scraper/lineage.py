@@ -47,3 +47,15 @@ class PageWork:
 
 # Not request.meta: redirects, retries and `meta=response.meta` copy that (facts.md).
 current_work: ContextVar[PageWork | None] = ContextVar("current_work", default=None)
+
+
+def facts_of(work: PageWork) -> dict[str, str]:
+    """What a log line about a page says besides."""
+    spec = work.run.spec
+    return {"job": work.lease.job_id, "customer": spec.customer_id, "url": work.lease.url}
+
+
+def current_facts() -> dict[str, str]:
+    """The same of the page that is being worked on; nothing outside of any."""
+    work = current_work.get()
+    return facts_of(work) if work else {}

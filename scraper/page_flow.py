@@ -21,7 +21,7 @@ from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record
 from scraper.jobs.leases import Filtered, LeasedPage
-from scraper.lineage import PageWork, current_work
+from scraper.lineage import PageWork, current_work, facts_of
 from scraper.network.failures import (
     LateStartError,
     RobotsDisallowedError,
@@ -139,7 +139,7 @@ class PageFlow:
             return self._follow(work, result, request)
         except Exception as error:
             # Whatever a page brought about: it must end, or its lease and its place never would.
-            logger.exception("%s could not be handled", work.lease.url)
+            logger.exception("a page could not be handled", extra=facts_of(work))
             work.fail("internal", f"{type(error).__name__}: {error}")
             work.is_redirected = False
             self._end(work, None)
@@ -242,7 +242,7 @@ class PageFlow:
             if work.failure is None and work.skip is None and response is not None:
                 self._complete_record(work, response)
         except Exception as error:
-            logger.exception("the record of %s could not be built", work.lease.url)
+            logger.exception("a record could not be built", extra=facts_of(work))
             work.fail("internal", f"{type(error).__name__}: {error}")
         self._on_through(work)
         if work.place is not None:

@@ -32,7 +32,8 @@ from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.leasing import LeaseKeeper, LeaseLimits
-from scraper.lineage import PageWork
+from scraper.lineage import PageWork, facts_of
+from scraper.logs import flush_logs
 from scraper.memory import MemoryReading
 from scraper.network.downloader import PageDownloader
 from scraper.network.robots import RobotsGate, RobotsPolicy
@@ -181,6 +182,7 @@ class Worker:
             log.critical("a part of the worker failed", part=task.get_name(), exc_info=error)
             if not self.is_stopping:
                 self.board.say(f"{task.get_name()} failed: {type(error).__name__}: {error}")
+                flush_logs()
                 os._exit(1)
 
     async def stop(self) -> None:
@@ -231,8 +233,8 @@ class Worker:
             return self.flow.request_for(lease, run, self.keeper.start_by_s(lease))
         except Exception as error:
             # A job type that does not load, an extra that cannot be read: this page alone fails.
-            log.exception("a page cannot be requested", url=lease.url, job=lease.job_id)
             work = PageWork(lease, run)
+            log.exception("a page cannot be requested", **facts_of(work))
             work.fail("internal", f"{type(error).__name__}: {error}")
             self._on_through(work)
             self._schedule()
@@ -269,7 +271,7 @@ class Worker:
             commit = self._outcomes.commit_of(work)
         except Exception as error:
             # Such as an item that is no JSON: the page fails, with a text that is.
-            log.exception("a record cannot be stored", url=work.lease.url, job=work.lease.job_id)
+            log.exception("a record cannot be stored", **facts_of(work))
             work.fail("internal", f"the record cannot be stored: {error!a}")
             commit = self._outcomes.commit_of(work)
         self.committer.add(work, commit)

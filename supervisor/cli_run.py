@@ -10,9 +10,9 @@ import click
 from scraper.jobs import Config
 from scraper.jobs.connection import check_server, connect
 from scraper.jobs.presets import load_presets
+from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
 from supervisor.cli_output import err
-from supervisor.logs import configure_logs
 from supervisor.service import ScraperWorkerService
 
 

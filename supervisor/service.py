@@ -13,6 +13,7 @@ import structlog
 
 from scraper.jobs import Config, JobsError, OpenedQueue
 from scraper.jobs.connection import safe_url
+from scraper.jobs.version import VERSION
 from supervisor.children import SlotState
 from supervisor.environment import service_config
 from supervisor.events import EVENTS, Event, Shutdown, ShuttingDown, Started, make_event
@@ -320,7 +321,8 @@ class ScraperWorkerService:
         workers = len(runtime.children.wanted)
         log.info(
             "service started", supervisor=runtime.name.text, queue=runtime.queue.name,
-            workers=workers, redis=safe_url(runtime.queue.url),
+            workers=workers, redis=safe_url(runtime.queue.url), version=VERSION,
+            concurrency=self.config.worker_concurrency, pages_at_once=self.config.page_concurrency,
         )  # fmt: skip
         if self.http_url:
             log.info("HTTP API", url=self.http_url)

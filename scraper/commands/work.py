@@ -8,14 +8,16 @@ import os
 from typing import Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
+from scrapy.utils.log import _uninstall_scrapy_root_handler
 
 from scraper.job_spider import JobSpider
 from scraper.jobs.config import load_config
 from scraper.jobs.job_types import job_types
-from scraper.logs import quieten_scrapy, route_structlog
+from scraper.lineage import current_facts
+from scraper.logs import configure_logs, quieten_scrapy
 
-quieten_scrapy(load_config().log_level)
-route_structlog()
+LOG_LEVEL = load_config().log_level
+quieten_scrapy(LOG_LEVEL)
 
 
 class WorkSpider(JobSpider):
@@ -38,6 +40,10 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.crawler_process is not None
+        # Scrapy's own handler would be set up again with each crawler.
+        _uninstall_scrapy_root_handler()
+        name = os.environ.get("WORKER_ID", f"scrapy-{os.getpid()}").partition("#")[0]
+        configure_logs(LOG_LEVEL, facts=lambda: {"worker": name, **current_facts()})
         crawler = self.crawler_process.create_crawler(WorkSpider)
         self.crawler_process.crawl(crawler)
         self.crawler_process.start()

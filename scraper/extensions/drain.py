@@ -9,6 +9,7 @@ import structlog
 
 from scraper.extensions.duty import WorkerDuty
 from scraper.jobs.connection import REDIS_ERRORS
+from scraper.logs import flush_logs
 from scraper.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -43,4 +44,5 @@ class Drain(WorkerDuty):
                 await worker.frontier.reclaim_worker([worker.instance])
         except REDIS_ERRORS as error:
             log.warning("leases end by themselves", error=str(error))
+        flush_logs()
         os._exit(0)

@@ -14,8 +14,8 @@ import uvicorn
 
 from scraper.jobs import load_config
 from scraper.jobs.opening import queue_at
+from scraper.logs import configure_logs
 from supervisor.http.app import build_app
-from supervisor.logs import configure_logs
 
 BACKLOG = 1024
 GRACE_S = 3

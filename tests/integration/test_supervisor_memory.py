@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor import ScraperWorkerService
 from supervisor.children import Slot
 from tests.integration.conftest import QueuePlace
-from tests.support.rough_worker import ROUGH_COMMAND
+from tests.support.evil_spiders import COMMAND
 from tests.support.services import Record, run, service_on, until
 from tests.support.site import Answer, html, serve, tree
 
@@ -18,9 +22,9 @@ OFTEN = 0.1
 
 
 @pytest.fixture
-def rough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers whose pages misbehave as their path says."""
-    monkeypatch.setattr("supervisor.process.WORKER_COMMAND", ROUGH_COMMAND)
+def evil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers whose pages do harm as their path says."""
+    monkeypatch.setattr("supervisor.process.WORKER_COMMAND", COMMAND)
 
 
 def slot_of(service: ScraperWorkerService, number: int = 1) -> Slot:
@@ -55,7 +59,7 @@ def test_workers_are_recycled_after_their_pages_and_none_is_fetched_twice(
         run(scenario(site.url, site.hits.total))
 
 
-def test_garbage_is_given_back_when_memory_is_high(place: QueuePlace, rough: None) -> None:
+def test_garbage_is_given_back_when_memory_is_high(place: QueuePlace, evil: None) -> None:
     async def scenario(url: str) -> None:
         service = service_on(place, memory_threshold=0.01, health_interval_s=OFTEN)
         record = Record(service)
@@ -63,7 +67,7 @@ def test_garbage_is_given_back_when_memory_is_high(place: QueuePlace, rough: Non
             await until(lambda: record.by_name["highMemoryUsage"], what="the threshold")
             first = service.get_memory_usage().workers
             assert not record.by_name["workerRecycled"]
-            job = {"type": "single-page", "url": f"{url}/garbage?mb=200"}
+            job = {"type": "single-page", "url": f"{url}/evil/litter/200"}
             await (await service.queue.add_job(job)).result(timeout=30)
             [(worker, before)] = first.items()
             await until(
@@ -77,7 +81,7 @@ def test_garbage_is_given_back_when_memory_is_high(place: QueuePlace, rough: Non
 
 
 def test_a_worker_over_its_limit_is_recycled_and_its_jobs_complete(
-    place: QueuePlace, rough: None
+    place: QueuePlace, evil: None
 ) -> None:
     async def scenario(url: str, hits: Callable[[], int]) -> None:
         service = service_on(
@@ -86,7 +90,7 @@ def test_a_worker_over_its_limit_is_recycled_and_its_jobs_complete(
         record = Record(service)
         async with service:
             jobs = [
-                {"type": "single-page", "url": f"{url}/leak?mb=4&n={number}"}
+                {"type": "single-page", "url": f"{url}/evil/leak/4/{number}"}
                 for number in range(100)
             ]
             handles = await service.queue.add_jobs(jobs)
@@ -103,3 +107,70 @@ def test_a_worker_over_its_limit_is_recycled_and_its_jobs_complete(
 
     with serve(default=slow) as site:
         run(scenario(site.url, site.hits.total))
+
+
+def crawl_with_an_allocating_page(place: QueuePlace, **arguments: Any) -> Record:
+    """A crawl of which one page takes memory without end: that one is quarantined, the others
+    complete."""
+
+    async def scenario(url: str) -> None:
+        job = {"type": "full-crawl", "url": f"{url}/", "turboMode": True, "attempts": 1}
+        async with service:
+            result = await (await service.queue.add_job(job)).result(timeout=100)
+            assert (result.status, result.pages_scraped) == ("completed", 21)
+            [error] = result.errors
+            assert error["url"].endswith("/evil/allocate/0")
+            assert error["code"] == "quarantined"
+
+    def answer(path: str) -> Answer:
+        links = [f"/{number}" for number in range(20)]
+        return html("/evil/allocate/0", *links) if path == "/" else html(title=path)
+
+    service = service_on(place, **arguments)
+    record = Record(service)
+    with serve(default=answer) as site:
+        run(scenario(site.url))
+    return record
+
+
+@pytest.mark.timeout(150)
+def test_a_page_that_allocates_without_end_is_quarantined(place: QueuePlace, evil: None) -> None:
+    record = crawl_with_an_allocating_page(place, worker_memory_limit_bytes=256 * MIB)
+    # At most one death beside others, then three alone.
+    assert 3 <= len(record.by_name["workerError"]) <= 4
+    assert all("far beyond its limit" in event.error for event in record.by_name["workerError"])
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of 400 MiB, where one can be made (v1 or v2)."""
+    for root, limit in (
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup"), "memory.max"),
+    ):
+        folder = root / f"scraper-workers-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            folder.mkdir()
+            try:
+                (folder / limit).write_text(str(400 * MIB))
+                swap = folder / "memory.swap.max"
+                if swap.exists():
+                    swap.write_text("0")
+                yield folder
+                return
+            finally:
+                folder.rmdir()
+    pytest.skip("no control group can be made here")
+
+
+@pytest.mark.timeout(150)
+def test_a_page_that_allocates_beyond_its_container_is_quarantined(
+    place: QueuePlace, group: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join = f'echo $$ > {group}/cgroup.procs && exec "$@"'
+    monkeypatch.setattr(
+        "supervisor.process.WORKER_COMMAND", ("/bin/sh", "-c", join, "sh", *COMMAND)
+    )
+    record = crawl_with_an_allocating_page(place)
+    assert 3 <= len(record.by_name["workerError"]) <= 4
+    assert all("SIGKILL" in event.error for event in record.by_name["workerError"])

@@ -24,6 +24,9 @@ COMMAND = (
     "-s", "SPIDER_MODULES=tests.support.evil_spiders",
 )  # fmt: skip
 
+MIB = 2**20
+_kept: list[Any] = []
+
 
 def hold(seconds: str) -> None:
     """Python code that gives nothing else a turn."""
@@ -65,14 +68,32 @@ def leave(code: str) -> None:
     os._exit(int(code))
 
 
+def allocate(_: str) -> None:
+    """Memory without end, some 1 GB a second at the most."""
+    while True:
+        _kept.append(bytearray(b"x" * 16 * MIB))
+        time.sleep(0.016)
+
+
+def leak(mib: str) -> None:
+    """So much is kept for ever."""
+    _kept.append(bytearray(b"x" * (int(mib) * MIB)))
+
+
+def litter(mib: str) -> None:
+    """So much is garbage, in a cycle that only a collection finds."""
+    cycle: list[Any] = [bytearray(b"x" * (int(mib) * MIB))]
+    cycle.append(cycle)
+
+
 EVIL: dict[str, Callable[[str], None]] = {
     "hold": hold, "endless": endless, "obstinate": obstinate, "regex": regex, "native": native,
-    "segfault": segfault, "exit": leave,
+    "segfault": segfault, "exit": leave, "allocate": allocate, "leak": leak, "litter": litter,
 }  # fmt: skip
 
 
 def be_evil(url: str) -> None:
-    """`/evil/<deed>/<argument>`."""
+    """`/evil/<deed>/<argument>`; what comes behind makes it another page."""
     parts = url.split("/")
     if "evil" in parts:
         deed, argument = parts[parts.index("evil") + 1 :][:2]

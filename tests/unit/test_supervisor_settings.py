@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 import structlog
 
 from scraper.jobs import Config, ConfigError, load_config
+from scraper.logs import configure_logs
 from supervisor.environment import service_config, worker_environment
-from supervisor.logs import configure_logs
 
 
 def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,17 +62,18 @@ def untouched_logs() -> Iterator[None]:
 @pytest.mark.usefixtures("untouched_logs")
 def test_lines_for_machines_are_json_whoever_writes_them() -> None:
     stream = io.StringIO()
-    configure_logs("info", stream)
-    structlog.get_logger("ours").info("started", worker="w")
+    handler = configure_logs("info", stream, lambda: {"worker": "w"})
+    structlog.get_logger("ours").info("started")
     structlog.get_logger("ours").debug("unseen")
     logging.getLogger("theirs").warning("slow %s", "loris")
     try:
         raise ValueError("bad")
     except ValueError:
-        structlog.get_logger("ours").exception("failed")
+        structlog.get_logger("ours").exception("failed", worker="other")
+    assert handler.drain()
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["started", "slow loris", "failed"]
-    assert lines[0]["worker"] == "w"
+    assert [line["worker"] for line in lines] == ["w", "w", "other"]
     assert lines[1]["level"] == "warning"
     assert "ValueError: bad" in lines[2]["exception"]
     assert all(line["timestamp"].endswith("Z") for line in lines)
@@ -84,7 +86,28 @@ def test_lines_for_people_are_no_json() -> None:
             return True
 
     stream = Terminal()
-    configure_logs("info", stream)
+    handler = configure_logs("info", stream)
     structlog.get_logger("ours").info("started", worker="w")
+    assert handler.drain()
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+@pytest.mark.usefixtures("untouched_logs")
+def test_a_pipe_that_nobody_reads_holds_no_process_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.logs.MOST_WAITING", 10)
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as stream, os.fdopen(read_end) as reader:
+        handler = configure_logs("info", stream)
+        for number in range(5000):
+            structlog.get_logger("ours").info("a line", number=number, text="x" * 100)
+        assert not handler.drain(0.01)
+        seen = dropped = 0
+        while seen + dropped < 5000:
+            line = json.loads(reader.readline())
+            if line["event"] == "log lines were dropped":
+                dropped += line["count"]
+            else:
+                seen += 1
+        assert dropped
+        assert handler.drain()
