@@ -63,6 +63,7 @@ class Slot:
 
     `instance` is the name of the current or last process (`<supervisor>/worker-1#<incarnation>`).
     `board`: what that process shows of itself, also after its end; None before the first one.
+    `trouble`: it died so often that it is left alone for a while; "" when it is not.
     `doom`: set when the supervisor killed it. `memory_peak_bytes`: the most that was seen of it.
     `failure`: why it is not started again. `kill_at_s`: when a stopping worker is killed.
     """
@@ -73,6 +74,7 @@ class Slot:
     instance: str = ""
     pid: int | None = None
     board: Board | None = None
+    trouble: str = ""
     doom: Doom | None = None
     memory_peak_bytes: int = 0
     started_s: float = 0.0
@@ -166,7 +168,7 @@ class Children:
         """Those of the starting workers that have been heard of: they run."""
         slots = [slot for slot in self.in_state(SlotState.STARTING) if slot.instance in instances]
         for slot in slots:
-            slot.state = SlotState.RUNNING
+            slot.state, slot.trouble = SlotState.RUNNING, ""
         return slots
 
     def stopping(self, slot: Slot, reason: StopReason, kill_at_s: float) -> None:

@@ -17,11 +17,13 @@ from supervisor.public import PUBLIC, from_public, to_public
 from supervisor.queue_health import QueueHealth, read_health
 
 REDIS_ANSWERS_WITHIN_S = 3.0
+RECENT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One slot. `uptime` in s of its process, None when there is none; `memory` in bytes, None
+    """One slot. `uptime` in s of its process, None when there is none; `recent_deaths`: in the last
+    10 minutes, without being asked to; `memory` in bytes, None
     while it is not read. `last_exit`: how its process before this one ended."""
 
     __pydantic_config__: ClassVar = PUBLIC
@@ -31,6 +33,7 @@ class WorkerStatus:
     pid: int | None
     uptime: float | None
     restarts: int
+    recent_deaths: int
     last_exit: str | None
     failure: str | None
     memory: int | None
@@ -79,6 +82,7 @@ def worker_statuses(
             pid=slot.pid,
             uptime=round(now_s - slot.started_s, 1) if slot.is_alive else None,
             restarts=slot.restarts,
+            recent_deaths=sum(now_s - at_s < RECENT_S for at_s in slot.history.deaths_s),
             last_exit=str(slot.last_exit) if slot.last_exit else None,
             failure=slot.failure,
             memory=memory.workers.get(slot.name) if memory else None,
@@ -93,6 +97,9 @@ def fleet_problems(slots: Iterable[Slot], is_draining: bool) -> list[str]:
     if is_draining:
         return ["the service is shutting down"]
     problems = [f"{slot.name} {slot.failure}" for slot in wanted if slot.failure]
+    problems += [
+        f"{slot.name} is left alone for a while: {slot.trouble}" for slot in wanted if slot.trouble
+    ]
     if not any(slot.state is SlotState.RUNNING for slot in wanted):
         exits = {str(slot.last_exit) for slot in wanted if slot.last_exit}
         detail = f": the last one {', '.join(sorted(exits))}" if exits else ""

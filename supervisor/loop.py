@@ -283,7 +283,8 @@ class FleetLoop:
             return
         error, pause_s = str(ending), 0.0
         if isinstance(verdict, OpenBreaker):
-            error, pause_s = f"{ending}; {verdict.why}", verdict.pause_s
+            slot.trouble = error = f"{ending}; {verdict.why}"
+            pause_s = verdict.pause_s
         else:
             pause_s = verdict.delay_s
         self.children.backing_off(slot, now_s + pause_s, verdict.history)

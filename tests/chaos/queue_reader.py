@@ -103,6 +103,15 @@ class QueueReader:
     def jobs(self, state: str) -> list[str]:
         return [job.decode() for job in self.redis.zrange(f"{self.prefix}jobs:{state}", 0, -1)]
 
+    def instance_of(self, pid: int) -> str:
+        """The worker instance of a process that no supervisor started; "" when it is not known."""
+        known = [name.decode() for name in self.redis.zrange(f"{self.prefix}workers", 0, -1)]
+        return next((name for name in known if f"/scrapy-{pid}#" in name), "")
+
+    def leases(self, instance: str) -> list[str]:
+        """The tokens that a worker holds."""
+        return [token.decode() for token in self.redis.hkeys(f"{self.prefix}leases:{instance}")]
+
     def rejected(self) -> int:
         return int(self.redis.llen(f"{self.prefix}rejected"))
 

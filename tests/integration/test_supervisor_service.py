@@ -247,6 +247,8 @@ def test_a_worker_that_crashes_at_start_opens_its_breaker(
         assert not health.healthy
         assert "no worker is running: the last one failed with exit code 1" in health.problems
         assert health.workers[0].state == "backing-off"
+        assert health.workers[0].recent_deaths == 5
+        assert any("worker-1 is left alone for a while" in it for it in health.problems)
         await service.stop()
         await starting
         last = record.by_name["workerError"][-1]
@@ -274,7 +276,7 @@ def test_raw_pushes_are_taken_and_bad_ones_rejected(place: QueuePlace) -> None:
             await redis.lpush(place.name, "rubbish", f"{url}/")
             await until(lambda: record.by_name["workerCompleted"], what="the page")
             await until(lambda: record.by_name["jobRejected"], what="the rejection")
-            assert len(await service.queue.reader.rejected()) == 1
+            assert len((await service.queue.reader.rejected())[0]) == 1
         finally:
             await service.stop()
 

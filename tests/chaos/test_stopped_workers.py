@@ -1,0 +1,53 @@
+"""Workers without a supervisor sleep longer than their lease: what they commit late is refused."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.chaos.queue_reader import QueueReader
+from tests.chaos.scale import by_scale
+from tests.integration.conftest import QueuePlace
+from tests.support.processes import running, wait_until
+from tests.support.site import serve, tree
+
+ROUNDS = by_scale(1, 10)
+PAGES = 300
+LEASE_S = 3
+TIMES = {"LEASE": str(1000 * LEASE_S), "STALL_TIMEOUT": "2", "PARSE_LIMIT": "1"}
+
+
+@pytest.mark.timeout(60 + 90 * ROUNDS)
+def test_what_a_worker_commits_after_its_lease_is_refused(
+    place: QueuePlace, queue: QueueReader
+) -> None:
+    held_in_all = 0
+    with (
+        serve(default=tree(PAGES, delay_s=0.1)) as site,
+        running("scrapy", "work", env=place.env(**TIMES), count=2) as workers,
+    ):
+        for number in range(ROUNDS):
+            job = f"round-{number}"
+            queue.push(
+                {"type": "full-crawl", "jobId": job, "url": f"{site.url}/0", "turboMode": True}
+            )
+            wait_until(lambda job=job: queue.has_done(job, 40), 60, "the crawl runs")
+            victim = workers[number % 2]
+            victim.send_signal(signal.SIGSTOP)
+            instance = queue.instance_of(victim.pid)
+            held = queue.leases(instance)
+            wait_until(lambda one=instance: not queue.leases(one), 30, "its lease ends")
+            wait_until(lambda job=job: queue.has_done(job, PAGES - len(held)), 60, "others go on")
+            victim.send_signal(signal.SIGCONT)
+            wait_until(lambda job=job: queue.has_ended(job), 60, "the job ends")
+            wait_until(lambda: queue.instance_of(victim.pid), 30, "it works again")
+            held_in_all += len(held)
+            assert queue.state(job) == "completed"
+            assert len(queue.recorded(job)) == PAGES
+            queue.assert_exactly_once(job)
+            queue.assert_conserved(job)
+    assert held_in_all, "it was never stopped with a page in hand"
+    repeated = site.hits.total() - ROUNDS * PAGES
+    assert 0 <= repeated <= held_in_all
+    print(f"{ROUNDS} stops with {held_in_all} pages in hand, {repeated} fetched again, none twice")
