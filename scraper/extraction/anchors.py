@@ -1,15 +1,12 @@
 """The links of a page, as they are written."""
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborNode
 
 from scraper.extraction import limits
 from scraper.extraction.text import collapsed, raw_text
-
-# Told apart by identity: no href is this very object.
-_ABSENT: Final = "(absent)"
 
 
 class Anchor(NamedTuple):
@@ -31,10 +28,8 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
     anchors: list[Anchor] = []
     chars_left = limits.MAX_ANCHORS_TOTAL_CHARS
     for node in nodes:
-        # Not `attributes`, which makes a dict of all.
-        attributes = node.attrs
-        href = attributes.get("href", _ABSENT)
-        if href is _ABSENT:
+        attributes = node.attributes
+        if "href" not in attributes:
             continue
         if len(anchors) == limits.MAX_ANCHORS:
             cuts.add("anchors")
@@ -44,7 +39,7 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
         rel = attributes.get("rel")
         anchors.append(
             Anchor(
-                href or "",
+                attributes["href"] or "",
                 collapsed(text, limits.MAX_ANCHOR_TEXT_CHARS),
                 collapsed(rel.lower(), limits.MAX_REL_CHARS) or None if rel else None,
             )
