@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import click
@@ -51,6 +52,21 @@ def check(**options: Any) -> int:
     return 0
 
 
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object: name -> job fields.")
+@worker_options
+@connection_options
+def presets(as_json: bool, **options: Any) -> int:
+    """List the presets: the named sets of job fields that --preset takes."""
+    found = load_presets(config_of(options).presets_file)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return 0
+    for name, fields in sorted(found.items()):
+        click.echo(f"{name:12} {json.dumps(fields)}")
+    return 0
+
+
 async def _server_problems(config: Config) -> list[str]:
     client = connect(config.server_url or "")
     try:
@@ -62,4 +78,4 @@ async def _server_problems(config: Config) -> list[str]:
         await client.aclose()
 
 
-COMMANDS = (run, check)
+COMMANDS = (run, check, presets)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scraper.jobs.config import ConfigError
 from scraper.jobs.job_types import job_types
 from scraper.jobs.model import JobSpec, parse_job
 from scraper.jobs.presets import load_presets
+from scraper.scope import Scope
+from supervisor.cli_run import presets
 
 URL = "https://example.com/"
 
@@ -26,7 +30,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_promised_presets_are_built_in() -> None:
-    assert {"default", "polite", "fast", "ecommerce", "docs"} <= load_presets().keys()
+    assert {"default", "polite", "fast", "ecommerce", "docs", "articles"} <= load_presets().keys()
 
 
 @pytest.mark.parametrize("preset", sorted(load_presets()))
@@ -40,6 +44,28 @@ def test_preset_changes_the_job_and_the_job_has_the_last_word() -> None:
     assert not job_with("fast", turboMode=False).turbo_mode
     assert job_with("ecommerce").ecommerce_mode
     assert job_with("docs").ai_optimization
+
+
+def test_presets_leave_out_what_they_say_and_nothing_else() -> None:
+    def takes(preset: str, path: str) -> bool:
+        spec = job_with(preset, type="full-crawl")
+        rules = Scope.for_job(URL, exclude_paths=spec.exclude_paths)
+        return rules.decide(f"https://example.com{path}", 1) is None
+
+    assert takes("ecommerce", "/shoes/red-cart-7")
+    assert not takes("ecommerce", "/cart/")
+    assert not takes("ecommerce", "/shoes?page=2&sort=price")
+    assert takes("docs", "/library/json.html")
+    assert not takes("docs", "/genindex-A.html")
+    assert takes("articles", "/2024/05/foxes")
+    assert not takes("articles", "/tag/foxes")
+
+
+def test_presets_are_listed_with_the_users_own(tmp_path: Path) -> None:
+    path = write(tmp_path, "[mine]\nmaxPages = 7\n")
+    listed = CliRunner().invoke(presets, ["--json"], env={"PRESETS_FILE": str(path)})
+    assert json.loads(listed.output)["mine"] == {"maxPages": 7}
+    assert "docs" in CliRunner().invoke(presets, []).output
 
 
 def test_own_preset_is_added_and_replaces_a_built_in_one_of_its_name(tmp_path: Path) -> None:
