@@ -23,6 +23,7 @@ from scraper.jobs.leases import (
     PageCommit,
     PageOutcome,
 )
+from scraper.jobs.measures import Measures
 from scraper.redis_clock import RedisClock
 from scraper.scope import ScopeError
 
@@ -79,6 +80,7 @@ class LeaseKeeper:
         limits: LeaseLimits,
         on_pages: Callable[[], None],
         on_answer: Callable[[], None],
+        measures: Measures,
     ) -> None:
         self.frontier = frontier
         self.worker = worker
@@ -91,6 +93,7 @@ class LeaseKeeper:
         self.next_due_s: float | None = None
         self._on_pages = on_pages
         self._on_answer = on_answer
+        self._measures = measures
         self._waiting: dict[str, _Waiting] = {}
         self._suspects: deque[tuple[float, LeasedPage]] = deque()
         self._is_alone = False
@@ -326,6 +329,7 @@ class LeaseKeeper:
             return
         for page in reply.pages:
             if page.job_id in self.runs:
+                self._measures.wait.observe(max(0, page.start_at_ms - reply.now_ms) / 1000)
                 due_s = self._clock.loop_time(page.start_at_ms)
                 self._queue_of(page).append((due_s, page))
                 self._buffered += 1

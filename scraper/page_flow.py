@@ -21,6 +21,7 @@ from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record
 from scraper.jobs.leases import Filtered, LeasedPage
+from scraper.jobs.measures import Measures
 from scraper.lineage import PageWork, current_work, facts_of
 from scraper.network.failures import (
     LateStartError,
@@ -68,6 +69,7 @@ class PageFlow:
         on_late: Callable[[PageWork], None],
         parse_limit_s: float,
         board: Board,
+        measures: Measures,
     ) -> None:
         self._crawler = crawler
         self._spider_of = spider_of
@@ -75,6 +77,7 @@ class PageFlow:
         self._on_late = on_late
         self._parse_limit = ParseLimit(parse_limit_s, self._begin, board.parsed)
         self._board = board
+        self._measures = measures
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
         # By the methods that spiders allow as callbacks: a few.
@@ -135,6 +138,8 @@ class PageFlow:
         work = self._works.pop(request, None)
         if work is None:
             return self._handle(result, request)
+        if (elapsed_ms := request.meta.get("elapsed_ms")) is not None:
+            self._measures.fetch.observe(elapsed_ms / 1000)
         try:
             return self._follow(work, result, request)
         except Exception as error:

@@ -42,6 +42,7 @@ EXTENSIONS_BASE = {
     "scraper.extensions.drain.Drain": 0,
     "scraper.extensions.quick_loop.QuickLoop": 0,
     "scraper.extensions.relief.Relief": 0,
+    "scraper.extensions.measuring.Measuring": 0,
 }
 TELNETCONSOLE_ENABLED = False
 CONCURRENT_ITEMS = 1

@@ -7,6 +7,7 @@ import gc
 import os
 import platform
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,6 +32,7 @@ from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.leases import CommitOutcome, LeasedPage
+from scraper.jobs.measures import Measures
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork, facts_of
 from scraper.logs import flush_logs
@@ -68,6 +70,7 @@ class Worker:
         self.config: Config = load_config()
         self.instance = worker_instance()
         self.board = Board.of_worker()
+        self.measures = Measures()
         self.job: JobHandle | None = None
         self.job_has_ended = False
         self.is_ready = False
@@ -134,8 +137,9 @@ class Worker:
             lease_ms=self.config.lease_ms,
         )
         self.keeper = LeaseKeeper(
-            self.frontier, self.instance, pools, limits, self._schedule, self.board.redis_answered
-        )
+            self.frontier, self.instance, pools, limits, self._schedule,
+            self.board.redis_answered, self.measures,
+        )  # fmt: skip
         self.committer = Committer(
             self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
             self.config.max_commit_bytes, self.keeper.forget_known,
@@ -143,7 +147,7 @@ class Worker:
         self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
         self.flow = PageFlow(
             self._crawler, self.spider_of, self._on_through, self._on_late,
-            self.config.parse_limit_s, self.board,
+            self.config.parse_limit_s, self.board, self.measures,
         )  # fmt: skip
         if self.config.robots_obey:
             self._close_gate()
@@ -274,6 +278,8 @@ class Worker:
             log.exception("a record cannot be stored", **facts_of(work))
             work.fail("internal", f"the record cannot be stored: {error!a}")
             commit = self._outcomes.commit_of(work)
+        self.measures.page.observe(time.monotonic() - work.started_s)
+        self.measures.ended(commit.outcome.value)
         self.committer.add(work, commit)
 
     def _on_late(self, work: PageWork) -> None:

@@ -60,6 +60,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
     ),
     KeySpec("settings", "hash", "client", _FOREVER, "limits that scripts need, from the settings"),
     KeySpec("totals", "hash", "all", _FOREVER, "jobs and pages counted since the queue began"),
+    KeySpec(
+        "measures",
+        "hash",
+        "workers; finish",
+        _FOREVER,
+        "pages by outcome, durations by bucket, since the queue began",
+    ),
     KeySpec("weights", "hash", "operator", _FOREVER, "customer -> share of turns (default 1)"),
     KeySpec(
         "turns",

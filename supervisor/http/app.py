@@ -71,7 +71,9 @@ def build_app(queue: JobQueue) -> tuple[ASGIApp, EventHub]:
     _add_pages(app)
     _add_error_handlers(app)
     _describe(app)
-    return Gate(app, Door(queue.config, TokenStore(queue))), hub
+    gate = Gate(app, Door(queue.config, TokenStore(queue)))
+    app.state.answered = gate.answered
+    return gate, hub
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -106,10 +108,16 @@ def _add_error_handlers(app: FastAPI) -> None:
             return _answer(request, plain_error(405, {"Allow": allowed}))
         return _answer(request, plain_error(error.status_code, error.headers))
 
+    async def by_nobody(request: Request, error: Exception) -> Response:
+        # Raised again behind this: the server logs the trace.
+        hint = "the service's log has this requestId and the trace"
+        return _answer(request, ApiError(500, "failed", "the service failed at this", hint))
+
     async def by_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return _answer(request, _invalid(error))
 
+    app.add_exception_handler(Exception, by_nobody)
     app.add_exception_handler(ApiError, by_us)
     app.add_exception_handler(JobsError, by_queue)
     for kind in (RedisConnectionError, RedisTimeoutError, RedisClusterException):

@@ -31,6 +31,8 @@ class EventHub:
         self._key = queue.transitions.keys.key("events")
         self._pulse = asyncio.Event()
         self.clients = 0
+        # How late the newest event was seen, by the clock of Redis.
+        self.lag_s = 0.0
         self.is_closing = False
 
     @property
@@ -48,6 +50,7 @@ class EventHub:
                 if await self._queue.blocking.xread({self._key: position}, 1, BLOCK_MS):
                     position = await self._newest()
                     self._beat()
+                    await self._note_lag(position)
                     await asyncio.sleep(GATHER_S)
             except REDIS_ERRORS as error:
                 log.debug("event streams wait for Redis", error=str(error))
@@ -60,7 +63,14 @@ class EventHub:
 
     async def _newest(self) -> bytes:
         newest = await self._queue.redis.xrevrange(self._key, count=1)
-        return newest[0][0] if newest else b"0-0"
+        if not newest:
+            return b"0-0"
+        place: bytes = newest[0][0]
+        return place
+
+    async def _note_lag(self, place: bytes) -> None:
+        seconds, microseconds = await self._queue.redis.time()
+        self.lag_s = max(0.0, seconds + microseconds / 1e6 - int(place.partition(b"-")[0]) / 1000)
 
     def _beat(self) -> None:
         self._pulse.set()

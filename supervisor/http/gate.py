@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections import Counter
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -70,6 +71,8 @@ class Gate:
         self._app = app
         self._door = door
         self._at_work = 0
+        # Answers by the first digit of their status.
+        self.answered: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,14 +91,12 @@ class Gate:
         except JobsError as error:
             await _refuse(api_error(error), scope, receive, answer)
         except Exception:
+            log.error("a request failed", path=scope["path"], request_id=request_id)
             # The server closes the connection: a stream that broke off must not look whole.
-            if answer.status:
-                raise
-            log.exception("a request failed", path=scope["path"], request_id=request_id)
-            failure = ApiError(500, "failed", "the service failed at this", "its log says why")
-            await _refuse(failure, scope, receive, answer)
+            raise
         finally:
             self._at_work -= 0 if scope.get("only_waits") else 1
+            self.answered[f"{answer.status // 100}xx"] += 1
             log.debug(
                 "request", method=scope["method"], path=scope["path"], status=answer.status,
                 request_id=request_id,

@@ -10,12 +10,15 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from scraper.jobs import PageState
+from scraper.jobs.backlog import job_hosts, read_hosts
 from supervisor.explain import explain_url
 from supervisor.http.errors import ApiError
 from supervisor.http.models import (
     ErrorPage,
     Explained,
     FilteredLinks,
+    HostList,
+    HostsWanted,
     PageFilters,
     PageList,
     RecordPage,
@@ -23,7 +26,7 @@ from supervisor.http.models import (
     StrictQuery,
     page_state,
 )
-from supervisor.http.replies import Queue, VisibleJob, errors, reply
+from supervisor.http.replies import Asker, Queue, VisibleJob, errors, reply
 from supervisor.record_csv import csv_lines
 
 router = APIRouter(tags=["job"])
@@ -194,6 +197,22 @@ async def filtered(queue: Queue, view: VisibleJob) -> Response:
             "sample": [{"reason": reason, "url": url} for reason, url in sample],
         }
     )
+
+
+@router.get(
+    "/jobs/{jobId}/hosts", response_model=HostList, responses=errors(404),
+    summary="The hosts that a job has pages of",
+)  # fmt: skip
+async def hosts_of_job(
+    queue: Queue, asker: Asker, view: VisibleJob, part: Annotated[HostsWanted, Query()]
+) -> Response:
+    """What it waits for: pauses, delays, limits."""
+    redis, keys = queue.redis, queue.transitions.keys
+    found = await read_hosts(redis, keys, await job_hosts(redis, keys, view.id, part.limit))
+    if not asker.is_operator:
+        # They tell of other customers' work, too.
+        found = [{**host, "inFlight": None} for host in found]
+    return reply({"hosts": found})
 
 
 @router.get(

@@ -237,12 +237,39 @@ class Alive(Shape):
 
 class HostState(OpenShape):
     host: str
-    in_flight: int
+    in_flight: int | None = Field(description="pages in flight; null: not for customers")
+    is_waited_for: bool = Field(description="pages wait for its limit or its delay")
+    looked_at_again: Iso
+    next_at: Iso = Field(description="from when on the next page may be fetched")
+    paused_until: Iso = Field(description="after 429 or 503")
+    crawl_delay_ms: int
+    slow_delay_ms: int
 
 
 class HostList(Shape):
     hosts: list[HostState]
-    next_cursor: str | None
+
+
+class HostsWanted(StrictQuery):
+    """How many hosts."""
+
+    limit: Limit = 100
+
+
+class HistoryWanted(StrictQuery):
+    """Which part of the history."""
+
+    minutes: Annotated[int, Field(ge=1, le=1440, description="so far back")] = 60
+    since: Annotated[int, Field(ge=0, le=10**14, description="epoch in ms, for what is new")] = 0
+    points: Annotated[int, Field(ge=2, le=2000, description="every n-th, so that so many")] = 400
+
+
+class Point(OpenShape):
+    at: int = Field(description="epoch in ms")
+
+
+class History(Shape):
+    points: list[Point]
 
 
 class PresetList(Shape):

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
 from scraper.jobs import JobQueue, JobsError
+from scraper.jobs.backlog import busy_hosts, read_hosts
 from scraper.jobs.connection import REDIS_ERRORS
+from scraper.jobs.history import HistoryPoint, read_history
 from supervisor.fleet import read_fleet
 from supervisor.http.access import operator_only
+from supervisor.http.event_stream import EventHub
+from supervisor.http.metrics import CONTENT_TYPE, read_all, render, render_down
 from supervisor.http.models import (
     Alive,
     Health,
+    History,
+    HistoryWanted,
+    HostList,
+    HostsWanted,
     PresetList,
     QueueChange,
     RejectedList,
@@ -63,6 +73,49 @@ async def _health(queue: JobQueue) -> dict[str, Any]:
         "queue": seen,
         "supervisors": fleet["supervisors"],
     }
+
+
+@operator.get(
+    "/metrics", response_class=Response, summary="For Prometheus",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors()},
+)  # fmt: skip
+async def metrics(request: Request, queue: Queue) -> Response:
+    """In its text format, read out of Redis; while that is away, that it is."""
+    state = request.app.state
+    hub: EventHub = state.hub
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            readings = await read_all(
+                queue, event_lag_s=hub.lag_s, event_streams=hub.clients, requests=state.answered
+            )
+    except (TimeoutError, *REDIS_ERRORS):
+        return Response(render_down(queue.name), media_type=CONTENT_TYPE)
+    return Response(render(readings), media_type=CONTENT_TYPE)
+
+
+@operator.get("/hosts", response_model=HostList, responses=errors(), summary="Hosts")
+async def hosts(queue: Queue, part: Annotated[HostsWanted, Query()]) -> Response:
+    """How politeness stands towards the hosts that work waits for, and those of running jobs."""
+    redis, keys = queue.redis, queue.transitions.keys
+    names = await busy_hosts(redis, keys, part.limit)
+    return reply({"hosts": await read_hosts(redis, keys, names)})
+
+
+@operator.get("/history", response_model=History, responses=errors(), summary="For graphs")
+async def history(queue: Queue, wanted: Annotated[HistoryWanted, Query()]) -> Response:
+    """The queue and the fleet every 10 s, for a day; at most `points` of them."""
+    redis, keys = queue.redis, queue.transitions.keys
+    seconds, _ = await redis.time()
+    since_ms = max(wanted.since, (seconds - wanted.minutes * 60) * 1000)
+    points = await read_history(redis, keys, since_ms=since_ms)
+    step = -(-len(points) // wanted.points) or 1
+    # Counted from the end: the newest point is always there.
+    return reply({"points": [_point(point) for point in points[::-1][::step][::-1]]})
+
+
+def _point(point: HistoryPoint) -> dict[str, int]:
+    shown = {to_camel(name): value for name, value in asdict(point).items()}
+    return {"at": shown.pop("atMs"), **shown}
 
 
 @router.get("/health/live", response_model=Alive, summary="Whether this server runs")

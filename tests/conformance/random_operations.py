@@ -383,7 +383,7 @@ class RandomOperations(RuleBasedStateMachine):
         self.run("reclaim all", self.transitions.reclaim_worker(self.workers))
         self.probe.pass_time(LONG_MS, "delayed", "hosts")
         self.run("promote", self.transitions.promote_delayed(1000))
-        kept = {"meta", "totals", "virtual_time", "events"}
+        kept = {"meta", "totals", "measures", "virtual_time", "events"}
         left = {
             name: stored.value
             for name, stored in self.probe.snapshot().own.items()

@@ -361,7 +361,7 @@ async def test_removed_job_leaves_no_key(queue: QueueDriver, probe: QueueProbe) 
     await queue.transitions.reclaim_worker(["w1"])
     probe.pass_time(HOUR_MS, "delayed", "hosts")
     await queue.transitions.promote_delayed()
-    kept = {"meta", "totals", "virtual_time", "events"}
+    kept = {"meta", "totals", "measures", "virtual_time", "events"}
     assert probe.snapshot().own.keys() == kept
 
 

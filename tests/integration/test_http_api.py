@@ -277,3 +277,36 @@ async def test_trimmed_events_are_told_as_a_gap(api: Api, queue: QueueDriver) ->
         assert [next(events).id for _ in range(10)] == entries[10:]
     with api.stream("/events", Last_Event_ID=entries[10]) as events:
         assert next(events).id == entries[11], "nothing was missed"
+
+
+async def test_metrics_tell_of_a_crawl(api: Api, queue: QueueDriver) -> None:
+    links = [f"http://site.test/{n}" for n in range(30)]
+    await queue.start_crawl("crawl", links, start_url="http://site.test/", host_limit=4)
+    await queue.submit("one")
+    text = api.get("/metrics")
+    assert text.headers["content-type"].startswith("text/plain")
+    told = dict(
+        line.rsplit(" ", 1) for line in text.body.decode().splitlines() if not line.startswith("#")
+    )
+    labels = next(iter(told)).partition("{")[2]
+    assert told[f"scraper_backlog_pages{{{labels}"] == "5.0", "four of a host, and the single page"
+    await queue.drain()
+    later = api.get("/metrics").body.decode()
+    assert f"scraper_backlog_pages{{{labels} 0.0" in later
+    assert f"scraper_job_seconds_count{{{labels} 2.0" in later
+
+
+async def test_hosts_tell_why_pages_wait(api: Api, queue: QueueDriver) -> None:
+    links = [f"http://site.test/{n}" for n in range(9)]
+    await queue.start_crawl("crawl", links, start_url="http://site.test/", host_limit=4)
+    held = await queue.lease()
+    assert len(held) == 4
+    [host] = api.get("/jobs/crawl/hosts").json["hosts"]
+    assert (host["host"], host["inFlight"], host["isWaitedFor"]) == ("site.test", 4, True)
+    await queue.end("w1", held[0], PageOutcome.RETRY, retry_delay_ms=1, host_pause_ms=60_000)
+    [host] = api.get("/hosts").json["hosts"]
+    assert host["pausedUntil"] > api.get("/jobs/crawl").json["startedAt"]
+
+
+async def test_history_is_there_even_when_it_is_empty(api: Api, queue: QueueDriver) -> None:
+    assert api.get("/history?minutes=5").json == {"points": []}

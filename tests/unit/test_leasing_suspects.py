@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.workers.memory_frontier import MemoryFrontier
 from scraper.jobs import parse_job
 from scraper.jobs.leases import LeasedJob, LeasedPage, LeaseReply
+from scraper.jobs.measures import Measures
 from scraper.leasing import LeaseKeeper, LeaseLimits
 
 SPEC = parse_job(
@@ -36,7 +37,9 @@ class Keeping:
         self.calls = 0
         frontier = MemoryFrontier("j", SPEC, "http://a.test/", 9)
         limits = LeaseLimits(pages=4, jobs=2, lease_ms=60_000)
-        self.keeper = LeaseKeeper(frontier, "w", ["full-crawl"], limits, self._more, lambda: None)
+        self.keeper = LeaseKeeper(
+            frontier, "w", ["full-crawl"], limits, self._more, lambda: None, Measures()
+        )
 
     def _more(self) -> None:
         self.calls += 1

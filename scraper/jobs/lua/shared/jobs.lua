@@ -63,6 +63,18 @@ end
 
 local EVENT_OF = {completed = 'workerCompleted', failed = 'workerFailed', cancelled = 'jobCancelled'}
 
+-- Upper bounds in ms of the buckets in which durations of jobs are counted, as in measures.py.
+local JOB_BOUNDS = {100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 3600000}
+
+-- Count how long an ended job took.
+local function measure_job(job)
+  if not job.started_at then return end
+  local took, bucket = NOW - tonumber(job.started_at), 0
+  while JOB_BOUNDS[bucket + 1] and took > JOB_BOUNDS[bucket + 1] do bucket = bucket + 1 end
+  call('HINCRBY', P .. 'measures', 'job|' .. bucket, '1')
+  call('HINCRBY', P .. 'measures', 'job|ms', whole(took))
+end
+
 -- The one way a job ends. Open pages are given up and counted as `left`. Saves the job.
 local function job_finish(job, state, reason, worker, error)
   local id, before = job.id, job.state
@@ -99,6 +111,7 @@ local function job_finish(job, state, reason, worker, error)
   end
   if string.sub(job.pool, 1, 1) == '@' then call('DEL', P .. 'idle:' .. job.pool) end
   call('HINCRBY', P .. 'totals', 'jobs_' .. state, '1')
+  measure_job(job)
   local detail = {result = summary(job, reason), status = state}
   if worker then detail.workerId = worker_name(worker) end
   if error then detail.error = error end
@@ -267,6 +280,7 @@ local function worker_reclaim(instance)
   end
   call('DEL', leases_key(instance), worker_key(instance), P .. 'wake:' .. instance)
   call('ZREM', P .. 'workers', instance)
+  if #flat > 0 then call('HINCRBY', P .. 'totals', 'leases_reclaimed', #flat / 2) end
   return #flat / 2
 end
 
