@@ -17,6 +17,7 @@ from scraper.jobs import (
 )
 from scraper.jobs.suggest import nearest
 from supervisor import cli_act, cli_fleet, cli_foreground, cli_look, cli_migrate, cli_run, cli_token
+from supervisor.desk import ServiceRefusesError, ServiceUnreachableError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REDIS, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -80,7 +81,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except (InvalidJobError, ConfigError) as error:
         return _report(str(error), EXIT_USAGE, error, debug)
-    except (RedisUnreachableError, EmbeddedUnavailableError) as error:
+    except ServiceRefusesError as error:
+        return _report(str(error), EXIT_USAGE, error, debug)
+    except (RedisUnreachableError, EmbeddedUnavailableError, ServiceUnreachableError) as error:
         return _report(str(error), EXIT_REDIS, error, debug)
     except JobsError as error:
         return _report(str(error), EXIT_FAILED, error, debug)

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from scraper.jobs import JobQueue
-from supervisor.cli_options import config_of, connection_options
+from supervisor.cli_options import place_of, place_options
 from supervisor.cli_output import err
-from supervisor.cli_queue import with_queue
-from supervisor.orders import chosen_supervisor, give_order
+from supervisor.cli_queue import with_desk
+from supervisor.desk import Desk
 
 supervisor_option = click.option(
     "--supervisor", metavar="NAME", help="Which one; needed where several run on this queue."
@@ -24,13 +23,10 @@ timeout_option = click.option(
 def _order(
     options: dict[str, Any], name: str | None, action: str, argument: str, timeout_s: float
 ) -> None:
-    async def work(queue: JobQueue) -> None:
-        async with queue.translated():
-            supervisor = await chosen_supervisor(queue, name)
-            answer = await give_order(queue, supervisor, action, argument, timeout_s)
-        err.print(answer, markup=False)
+    async def work(desk: Desk) -> None:
+        err.print(await desk.order(name, action, argument, timeout_s), markup=False)
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
@@ -38,7 +34,7 @@ def _order(
 @click.option("--all", "is_all", is_flag=True, help="All workers, one after another.")
 @supervisor_option
 @timeout_option
-@connection_options
+@place_options
 def restart(
     worker_id: str | None, is_all: bool, supervisor: str | None, timeout_s: float, **options: Any
 ) -> None:
@@ -54,7 +50,7 @@ def restart(
 @click.argument("count")
 @supervisor_option
 @timeout_option
-@connection_options
+@place_options
 def scale(count: str, supervisor: str | None, timeout_s: float, **options: Any) -> None:
     """Have COUNT workers (or auto) from now on; those too many are drained."""
     if count != "auto" and not count.isdigit():
@@ -65,7 +61,7 @@ def scale(count: str, supervisor: str | None, timeout_s: float, **options: Any) 
 @click.command()
 @supervisor_option
 @timeout_option
-@connection_options
+@place_options
 def drain(supervisor: str | None, timeout_s: float, **options: Any) -> None:
     """End a service in order: pages in flight are finished, the rest is handed back."""
     _order(options, supervisor, "drain", "", timeout_s)

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import Coroutine
 from typing import Any
 
 import click
 
-from scraper.jobs import Config, JobHandle, JobQueue, JobResult, JobView, open_queue
+from scraper.jobs import Config, JobHandle, OpenedQueue, open_queue
 from scraper.jobs.ending import end_tasks
 from supervisor.cli_options import (
-    config_of,
-    connection_options,
     job_fields,
     job_options,
+    place_of,
+    place_options,
     worker_options,
 )
-from supervisor.cli_output import RecordWriter, err, print_errors, print_json
+from supervisor.cli_output import RecordWriter, err, print_json
 from supervisor.cli_progress import follow_job
+from supervisor.cli_there import print_summary, run_there
 from supervisor.demo import serve_demo
+from supervisor.desk_redis import RedisDesk
 from supervisor.service import ScraperWorkerService, WorkerStartError
 
 EXIT_INTERRUPTED = 130
-ERRORS_SHOWN = 10
 
 output_option = click.option(
     "--output", metavar="FILE", help="Write the pages: .jsonl, .json, .csv by its ending; - stdout."
@@ -40,7 +40,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 @json_option
 @job_options
 @worker_options
-@connection_options
+@place_options
 def scrape(url: str, output: str | None, as_json: bool, **options: Any) -> int:
     """Fetch one page now."""
     return _foreground("single-page", url, output, as_json, options)
@@ -53,7 +53,7 @@ def scrape(url: str, output: str | None, as_json: bool, **options: Any) -> int:
 @json_option
 @job_options
 @worker_options
-@connection_options
+@place_options
 def crawl(url: str | None, demo: bool, output: str | None, as_json: bool, **options: Any) -> int:
     """Crawl a site now, link by link."""
     if demo == bool(url):
@@ -71,16 +71,20 @@ def _foreground(
     allow: str = "",
 ) -> int:  # fmt: skip
     """`allow`: the origin of a site that may be fetched though its address is not public."""
-    config = config_of(options)
-    if allow:
-        host = allow.partition("://")[2].partition("/")[0]
-        hosts = (*config.allow_private_hosts, host)
-        config = config.model_copy(update={"allow_private_hosts": hosts})
+    place = place_of(options)
     writer = RecordWriter(output) if output else None
     # A person waits: a job that failed is not tried again 5 s later, unless asked for.
     if options.get("attempts") is None:
         options["attempts"] = 1
-    return asyncio.run(_run(config, job_fields(job_type, url, options), writer, as_json))
+    fields = job_fields(job_type, url, options)
+    if place.config is None:
+        return asyncio.run(run_there(place, fields, writer, as_json))
+    config = place.config
+    if allow:
+        host = allow.partition("://")[2].partition("/")[0]
+        hosts = (*config.allow_private_hosts, host)
+        config = config.model_copy(update={"allow_private_hosts": hosts})
+    return asyncio.run(_run(config, fields, writer, as_json))
 
 
 async def _run(
@@ -98,7 +102,7 @@ async def _run(
             err.print(f"{count} pages in {writer.target}", markup=False)
         if as_json:
             print_json(result.to_json())
-        _summary(view, result, time.monotonic() - started_s, writer)
+        print_summary(view, result, time.monotonic() - started_s, writer)
     finally:
         await queue.shutdown()
     if not is_done:
@@ -106,7 +110,7 @@ async def _run(
     return 0 if result.status == "completed" else 1
 
 
-async def _work(config: Config, queue: JobQueue, handle: JobHandle) -> bool:
+async def _work(config: Config, queue: OpenedQueue, handle: JobHandle) -> bool:
     """Run workers for this job alone until it ends; False when a signal ended it."""
     err.print(f"job {handle.id}: {config.queue_name}, workers start ...", markup=False)
     service = ScraperWorkerService(
@@ -120,9 +124,9 @@ async def _work(config: Config, queue: JobQueue, handle: JobHandle) -> bool:
         await queue.cancel(handle.id)
 
 
-async def _until_done(service: ScraperWorkerService, queue: JobQueue, job_id: str) -> None:
+async def _until_done(service: ScraperWorkerService, queue: OpenedQueue, job_id: str) -> None:
     """Follow the job to its end. Raises WorkerStartError when no worker can start any more."""
-    following = asyncio.ensure_future(follow_job(queue, job_id))
+    following = asyncio.ensure_future(follow_job(RedisDesk(queue), job_id))
     failing = asyncio.ensure_future(service.until_over())
     try:
         await asyncio.wait({following, failing}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,36 +159,6 @@ async def _until_signal(work: Coroutine[Any, Any, None], service: ScraperWorkerS
     else:
         err.print("interrupted: pages in flight are finished (again: at once) ...")
     return is_done
-
-
-def _summary(view: JobView, result: JobResult, seconds: float, writer: RecordWriter | None) -> None:
-    crawl_s = max(result.duration / 1000, 0.001)
-    pages = view.pages
-    err.print(
-        f"{result.status} ({view.finish_reason}): {pages.done} pages in {crawl_s:.1f} s, "
-        f"{pages.done / crawl_s:.0f} pages/s, {_size(view.body_bytes)}; "
-        f"{pages.failed} failed, {pages.skipped} skipped, {pages.left} left; "
-        f"{seconds:.1f} s in all",
-        markup=False,
-    )
-    if result.error_count:
-        if not sys.stdout.isatty() or writer:
-            for item in result.errors[:ERRORS_SHOWN]:
-                err.print(f"  {item['code']:<14} {item['url']}", markup=False)
-        else:
-            print_errors(result.errors[:ERRORS_SHOWN])
-        if result.error_count > ERRORS_SHOWN:
-            more = result.error_count - ERRORS_SHOWN
-            err.print(f"  and {more} more: python -m supervisor errors {view.id}", markup=False)
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 COMMANDS = (scrape, crawl)

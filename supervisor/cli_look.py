@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from scraper.jobs import JobQueue, JobState
-from scraper.jobs.events import EventReader, QueueEvent
-from supervisor.cli_options import config_of, connection_options
+from scraper.jobs import JobState
+from supervisor.cli_options import place_of, place_options
 from supervisor.cli_output import (
     JOB_HEADERS,
+    WORKER_HEADERS,
     RecordWriter,
     err,
     job_rows,
@@ -21,10 +21,10 @@ from supervisor.cli_output import (
     print_json,
     print_result,
     print_table,
+    worker_rows,
 )
-from supervisor.cli_queue import with_queue
-from supervisor.explain import explain_url
-from supervisor.queue_health import read_health
+from supervisor.cli_queue import with_desk
+from supervisor.desk import Desk
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -35,7 +35,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @click.option("--type", "job_type", metavar="TYPE")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
-@connection_options
+@place_options
 def jobs(
     state: tuple[str, ...], customer: str | None, job_type: str | None, limit: int,
     as_json: bool, **options: Any,
@@ -43,18 +43,8 @@ def jobs(
     """List jobs, the newest first."""
     states = [JobState(name) for name in state] or list(JobState)
 
-    async def work(queue: JobQueue) -> None:
-        async with queue.translated():
-            page = await queue.reader.jobs(
-                states=states, customer_id=customer, job_type=job_type, limit=limit
-            )
-            found = page.jobs
-            while page.next_cursor and len(found) < limit:
-                page = await queue.reader.jobs(
-                    states=states, customer_id=customer, job_type=job_type,
-                    limit=limit - len(found), cursor=page.next_cursor,
-                )  # fmt: skip
-                found += page.jobs
+    async def work(desk: Desk) -> None:
+        found = await desk.jobs(states=states, customer_id=customer, job_type=job_type, limit=limit)
         if as_json:
             print_json([job.to_json() for job in found])
         elif found:
@@ -62,75 +52,71 @@ def jobs(
         else:
             err.print("no such jobs")
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.argument("job_id")
 @json_option
-@connection_options
+@place_options
 def job(job_id: str, as_json: bool, **options: Any) -> None:
     """Show one job."""
 
-    async def work(queue: JobQueue) -> None:
-        view = await queue.job(job_id)
-        counts, _ = await queue.reader.filtered(job_id)
+    async def work(desk: Desk) -> None:
+        view, counts = await desk.job(job_id), await desk.filtered(job_id)
         if as_json:
             print_json({**view.to_json(), "filtered": counts})
             return
         print_job(view)
         print_facts({"links left out": dict(sorted(counts.items()))})
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.argument("job_id")
 @json_option
-@connection_options
+@place_options
 def result(job_id: str, as_json: bool, **options: Any) -> None:
     """Show how a job ended (its pages: `data`)."""
 
-    async def work(queue: JobQueue) -> None:
-        found = await queue.result(job_id)
+    async def work(desk: Desk) -> None:
+        found = await desk.result(job_id)
         if as_json:
             print_json(found.to_json())
         else:
             print_result(found)
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.argument("job_id")
 @click.option("--output", default="-", metavar="FILE", help=".jsonl, .json or .csv; - is stdout.")
 @click.option("--json", "as_json", is_flag=True, help="The same as the default: JSON lines.")
-@connection_options
+@place_options
 def data(job_id: str, output: str, as_json: bool, **options: Any) -> None:
     """Print the page records of a job, also while it runs."""
     writer = RecordWriter(output)
 
-    async def work(queue: JobQueue) -> None:
-        await queue.job(job_id)
-        async with queue.translated():
-            count = await writer.write(queue.reader.record_lines(job_id))
+    async def work(desk: Desk) -> None:
+        await desk.job(job_id)
+        count = await writer.write(desk.record_lines(job_id))
         if output != "-":
             err.print(f"{count} pages in {output}")
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.argument("job_id")
 @json_option
-@connection_options
+@place_options
 def errors(job_id: str, as_json: bool, **options: Any) -> None:
     """List the pages of a job that failed, with the reasons."""
 
-    async def work(queue: JobQueue) -> None:
-        await queue.job(job_id)
-        async with queue.translated():
-            found = await queue.reader.errors(job_id, limit=0)
+    async def work(desk: Desk) -> None:
+        found = await desk.errors(job_id)
         if as_json:
             print_json(found)
         elif found:
@@ -138,19 +124,18 @@ def errors(job_id: str, as_json: bool, **options: Any) -> None:
         else:
             err.print("no errors")
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
-@connection_options
+@place_options
 def rejected(limit: int, as_json: bool, **options: Any) -> None:
     """List raw pushes that were refused, with the reasons."""
 
-    async def work(queue: JobQueue) -> None:
-        async with queue.translated():
-            found, _ = await queue.reader.rejected(limit)
+    async def work(desk: Desk) -> None:
+        found = await desk.rejected(limit)
         if as_json:
             print_json(found)
         elif found:
@@ -161,95 +146,88 @@ def rejected(limit: int, as_json: bool, **options: Any) -> None:
         else:
             err.print("nothing was refused")
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
-def _print_event(event: QueueEvent, as_json: bool) -> None:
+_SHOWN_ELSEWHERE = frozenset({"event", "id", "at", "jobId", "customerId"})
+
+
+def _print_event(event: dict[str, Any], as_json: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps(event.to_json(), ensure_ascii=False))
+        click.echo(json.dumps(event, ensure_ascii=False))
         return
-    facts = " ".join(f"{name}={value}" for name, value in event.detail.items())
-    out.print(f"{event.name:16} {event.job_id} {facts}".rstrip(), markup=False)
+    facts = " ".join(f"{k}={v}" for k, v in event.items() if k not in _SHOWN_ELSEWHERE)
+    out.print(f"{event['event']:16} {event.get('jobId', '')} {facts}".rstrip(), markup=False)
 
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--after", metavar="ID", help="Only events after this one.")
 @json_option
-@connection_options
+@place_options
 def events(follow: bool, after: str | None, as_json: bool, **options: Any) -> None:
     """Print the queue's events: the past ones, or with --follow those to come."""
 
-    async def work(queue: JobQueue) -> None:
-        start = after or (None if follow else "0-0")
-        reader = EventReader(queue.blocking, queue.name, start)
-        while True:
-            async with queue.translated():
-                batch = await reader.read(block_ms=1000 if follow else 1)
-            for event in batch:
-                _print_event(event, as_json)
-            if not batch and not follow:
-                return
+    async def work(desk: Desk) -> None:
+        async for event in desk.events(after or (None if follow else "0-0"), follow=follow):
+            _print_event(event, as_json)
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @click.argument("job_id")
 @click.argument("url")
 @json_option
-@connection_options
+@place_options
 def explain(job_id: str, url: str, as_json: bool, **options: Any) -> None:
     """Say why a URL was or was not fetched by a job."""
 
-    async def work(queue: JobQueue) -> None:
-        async with queue.translated():
-            found = await explain_url(queue, job_id, url)
+    async def work(desk: Desk) -> None:
+        found = await desk.explain(job_id, url)
         if as_json:
-            print_json(found.to_json())
+            print_json(found)
         else:
-            out.print(found.sentence, markup=False)
+            out.print(found["sentence"], markup=False)
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @json_option
-@connection_options
+@place_options
 def workers(as_json: bool, **options: Any) -> None:
-    """List the workers that the queue hears of, on all machines."""
+    """List the workers on all machines."""
 
-    async def work(queue: JobQueue) -> None:
-        async with queue.translated():
-            found = await queue.reader.workers()
-            leases = {
-                name: await queue.redis.hlen(queue.transitions.keys.key(f"leases:{name}"))
-                for name in found
-            }
-        rows = [(name.partition("#")[0], leases[name]) for name in sorted(found)]
+    async def work(desk: Desk) -> None:
+        found = await desk.workers()
         if as_json:
-            print_json([{"workerId": name, "pagesLeased": pages} for name, pages in rows])
-        elif rows:
-            print_table(("worker", "pages leased"), rows)
+            print_json(found)
+        elif found:
+            print_table(WORKER_HEADERS, worker_rows(found))
         else:
             err.print("no worker is running: start the service with `python -m supervisor run`")
 
-    with_queue(config_of(options), work)
+    with_desk(place_of(options), work)
 
 
 @click.command()
 @json_option
-@connection_options
+@place_options
 def health(as_json: bool, **options: Any) -> int:
     """Show the queue's health; exit code 1 when unhealthy."""
-    found = with_queue(config_of(options), read_health)
+
+    async def work(desk: Desk) -> dict[str, Any]:
+        return await desk.health()
+
+    found = with_desk(place_of(options), work)
     if as_json:
-        print_json(found.to_json())
+        print_json(found)
     else:
-        print_facts(found.to_json())
-    return 0 if found.healthy else 1
+        print_facts(found)
+    return 0 if found["healthy"] else 1
 
 
 COMMANDS = (

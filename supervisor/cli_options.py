@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -28,6 +30,45 @@ def connection_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def place_options(command: F) -> F:
+    """Where the service is: --server and --token, or as `connection_options`."""
+    for option in (
+        click.option(
+            "--token", metavar="TOKEN", envvar="SCRAPER_TOKEN", show_envvar=True,
+            help="For --server.",
+        ),
+        click.option(
+            "--server", metavar="URL", envvar="SCRAPER_SERVER", show_envvar=True,
+            help="Ask a service over HTTP instead of Redis.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return connection_options(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command goes: to Redis by `config`, or, without one, to `server` with `token`."""
+
+    config: Config | None
+    server: str = ""
+    token: str | None = None
+
+
+def place_of(options: dict[str, Any]) -> Place:
+    """Where the service is; takes its options out of `options`."""
+    server, token = options.pop("server", None), options.pop("token", None)
+    if not server:
+        return Place(config_of(options))
+    if options.get("redis_url") or options.get("data_dir"):
+        raise click.UsageError("--server goes with neither --redis-url nor --data-dir")
+    if not re.match(r"https?://[^/]+", server):
+        raise click.UsageError(f"--server {server!r} is no URL such as http://127.0.0.1:8000")
+    for option in (*_CONNECTION, *_SERVICE):
+        options.pop(option, None)
+    return Place(None, server, token)
 
 
 def worker_options(command: F) -> F:

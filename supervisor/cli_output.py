@@ -80,6 +80,26 @@ def job_rows(jobs: Iterable[JobView]) -> list[tuple[object, ...]]:
 JOB_HEADERS = ("id", "state", "type", "url", "customer", "pages", "failed", "submitted")
 
 
+WORKER_HEADERS = ("worker", "state", "pages", "memory", "restarts", "age", "last exit")
+
+
+def worker_rows(workers: Iterable[dict[str, Any]]) -> list[tuple[object, ...]]:
+    """Workers as the fleet's reports have them; those without a supervisor tell little."""
+    return [
+        (
+            worker["id"], worker.get("state"), worker.get("pages", worker.get("pagesLeased")),
+            _mib(worker.get("memoryBytes")), worker.get("restarts"),
+            None if worker.get("ageS") is None else f"{worker['ageS']:.0f} s",
+            worker.get("lastExit"),
+        )
+        for worker in workers
+    ]  # fmt: skip
+
+
+def _mib(count: int | None) -> str:
+    return "" if count is None else f"{count / 1024 / 1024:.0f} MiB"
+
+
 def print_job(job: JobView) -> None:
     """One job for people."""
     print_facts(job.to_json())

@@ -7,8 +7,9 @@ import time
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scraper.jobs import JobQueue, JobView, RedisUnreachableError
+from scraper.jobs import JobView, RedisUnreachableError
 from supervisor.cli_output import err
+from supervisor.desk import Desk, ServiceUnreachableError
 
 EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
@@ -47,28 +48,28 @@ class _Rate:
         return (pages - first) / (now - first_s) if now > first_s else 0.0
 
 
-async def follow_job(queue: JobQueue, job_id: str) -> JobView:
+async def follow_job(desk: Desk, job_id: str) -> JobView:
     """Show a job's progress on stderr until it ends; the job as it ended.
 
     A server that is away for a while is waited for. Raises JobNotFoundError.
     """
     if err.is_terminal:
-        return await _follow_live(queue, job_id)
-    return await _follow_plain(queue, job_id)
+        return await _follow_live(desk, job_id)
+    return await _follow_plain(desk, job_id)
 
 
-async def _view(queue: JobQueue, job_id: str, last: JobView | None) -> JobView:
+async def _view(desk: Desk, job_id: str, last: JobView | None) -> JobView:
     try:
-        return await queue.job(job_id)
-    except RedisUnreachableError:
+        return await desk.job(job_id)
+    except (RedisUnreachableError, ServiceUnreachableError):
         if last is None:
             raise
         await asyncio.sleep(1.0)
         return last
 
 
-async def _follow_live(queue: JobQueue, job_id: str) -> JobView:
-    rate, job = _Rate(), await queue.job(job_id)
+async def _follow_live(desk: Desk, job_id: str) -> JobView:
+    rate, job = _Rate(), await desk.job(job_id)
     columns = (
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
         TimeElapsedColumn(),
@@ -81,17 +82,17 @@ async def _follow_live(queue: JobQueue, job_id: str) -> JobView:
                 description=status_line(job, rate.of(job.pages.done)),
             )  # fmt: skip
             await asyncio.sleep(EVERY_S)
-            job = await _view(queue, job_id, job)
+            job = await _view(desk, job_id, job)
     return job
 
 
-async def _follow_plain(queue: JobQueue, job_id: str) -> JobView:
-    rate, job, said_s = _Rate(), await queue.job(job_id), time.monotonic()
+async def _follow_plain(desk: Desk, job_id: str) -> JobView:
+    rate, job, said_s = _Rate(), await desk.job(job_id), time.monotonic()
     while not job.state.is_final:
         pace = rate.of(job.pages.done)
         if time.monotonic() - said_s >= PLAIN_EVERY_S:
             said_s = time.monotonic()
             err.print(status_line(job, pace), markup=False)
         await asyncio.sleep(EVERY_S)
-        job = await _view(queue, job_id, job)
+        job = await _view(desk, job_id, job)
     return job

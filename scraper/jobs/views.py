@@ -11,6 +11,11 @@ from typing import Any
 from scraper.jobs.states import JobState
 
 
+def epoch_ms(iso: str | None) -> int | None:
+    """What `iso_time` was made of."""
+    return None if iso is None else round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
 def iso_time(epoch_ms: int | None) -> str | None:
     """ISO 8601 in UTC with milliseconds; None stays None."""
     if epoch_ms is None:
@@ -93,6 +98,30 @@ class JobView:
             metadata=json.loads(text["spec"]).get("metadata") or {},
         )
 
+    @classmethod
+    def from_json(cls, shown: Mapping[str, Any]) -> JobView:
+        """From what `to_json` made."""
+        return cls(
+            id=shown["id"],
+            type=shown["type"],
+            url=shown["url"],
+            customer_id=shown["customerId"],
+            state=JobState(shown["state"]),
+            priority=shown["priority"],
+            attempt=shown["attempt"],
+            attempts=shown["attempts"],
+            max_pages=shown["maxPages"],
+            submitted_at=epoch_ms(shown["submittedAt"]) or 0,
+            started_at=epoch_ms(shown["startedAt"]),
+            finished_at=epoch_ms(shown["completedAt"]),
+            finish_reason=shown["finishReason"],
+            error=shown["error"],
+            pages=PageCounts(**shown["pages"]),
+            record_bytes=shown["recordBytes"],
+            body_bytes=shown["bodyBytes"],
+            metadata=shown["metadata"],
+        )
+
     @property
     def duration_ms(self) -> int | None:
         """From the first page leased to the end; None before both."""
@@ -163,6 +192,23 @@ class JobResult:
                 "processingTime": duration,
                 "finishReason": view.finish_reason,
             },
+        )
+
+    @classmethod
+    def from_json(cls, shown: Mapping[str, Any]) -> JobResult:
+        """From what `to_json` made."""
+        return cls(
+            job_id=shown["jobId"],
+            status=shown["status"],
+            pages_scraped=shown["pagesScraped"],
+            total_pages=shown["totalPages"],
+            pages_left=shown["pagesLeft"],
+            errors=shown["errors"],
+            error_count=shown["errorCount"],
+            started_at=shown["startedAt"],
+            completed_at=shown["completedAt"],
+            duration=shown["duration"],
+            metadata=shown["metadata"],
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -89,9 +89,12 @@ async def sse(
     reader: EventReader,
     wants: Callable[[QueueEvent], bool],
     is_last: Callable[[QueueEvent], bool] = lambda event: False,
+    *,
+    follow: bool = True,
 ) -> AsyncIterator[bytes]:
     """The events that a client wants from the reader's place on, until it goes, the server ends,
-    or one that is the last. The place goes with each, so that it can go on behind it."""
+    or one that is the last; without `follow`, up to the newest. The place goes with each, so that
+    it can go on behind it."""
     hub.clients += 1
     try:
         yield b"retry: %d\n\n" % RECONNECT_MS
@@ -114,6 +117,8 @@ async def sse(
                 # Also moves the client's place over what it does not want.
                 yield b": alive\nid: %s\n\n" % (reader.position or "0-0").encode()
                 said_s = time.monotonic()
+            if not events and not follow:
+                return
             if not events:
                 await _wait(pulse, HEARTBEAT_S - (time.monotonic() - said_s))
     finally:

@@ -41,6 +41,7 @@ class EventFilters(StrictQuery):
     after: Annotated[
         str | None, Field(pattern=_PLACE, description="as Last-Event-ID; 0-0: from the oldest kept")
     ] = None
+    follow: Annotated[bool, Field(description="false: end with the newest event")] = True
 
 
 class Place(StrictQuery):
@@ -99,7 +100,8 @@ async def events(
 
     reader = _reader(queue, last_event_id or filters.after)
     await reader.start()
-    return StreamingResponse(sse(_hub(request), reader, wants), media_type="text/event-stream")
+    found = sse(_hub(request), reader, wants, follow=filters.follow)
+    return StreamingResponse(found, media_type="text/event-stream")
 
 
 @router.get(

@@ -72,14 +72,12 @@ async def scale(queue: Queue, wanted: WorkerCount) -> Response:
 
 
 @router.post(
-    "/supervisors/{name}/drain", response_model=OrderAnswer, responses=errors(409, 504),
+    "/supervisors/drain", response_model=OrderAnswer, responses=errors(409, 504),
     summary="End a service in order",
 )  # fmt: skip
-async def drain(
-    queue: Queue, name: Annotated[str, Path(pattern=r"^[A-Za-z0-9._~-]{1,80}$")]
-) -> Response:
+async def drain(queue: Queue, ordered: Annotated[Ordered, Query()]) -> Response:
     """Pages in flight are finished, the rest is handed back."""
-    return await _order(queue, name, "drain", "", 30)
+    return await _order(queue, ordered.supervisor, "drain", "", ordered.wait)
 
 
 async def _order(

@@ -19,7 +19,7 @@ def environment(redis_url: str | None, **more: str) -> dict[str, str]:
     """The environment of a command: none of the machine's settings of ours."""
     ours = (
         "REDIS_URL", "QUEUE_NAME", "DATA_DIR", "WORKER_", "LIFELINE_FD", "PYTEST_", "COV_",
-        "API_TOKEN", "HTTP_",
+        "API_TOKEN", "HTTP_", "SCRAPER_",
     )  # fmt: skip
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     env |= {

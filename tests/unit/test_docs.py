@@ -36,6 +36,8 @@ NOT_OURS = frozenset(
     {
         "MAX_PAGES",  # of `make crawl`
         "JOB_ID",
+        "SCRAPER_SERVER",  # of the command line
+        "SCRAPER_TOKEN",
         "RANDOM_OPERATIONS",  # of the tests
         "XDG_DATA_HOME",
         # Scrapy's and scrapy-redis's, named where they have no effect here.
