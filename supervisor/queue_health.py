@@ -82,7 +82,8 @@ async def read_health(queue: JobQueue) -> QueueHealth:
     pace = _Pace.since(points, counts.totals.get("pages_committed", 0), now_s)
     problems = [str(problem) for problem in facts.problems if problem.is_fatal]
     warnings = [str(problem) for problem in facts.problems if not problem.is_fatal]
-    if ready.pages and oldest_s > STARVED_AFTER_S and pace.is_standing:
+    is_idle = pace.is_standing or (not counts.workers and not pace.pages_per_s)
+    if ready.pages and oldest_s > STARVED_AFTER_S and is_idle:
         who = "no worker is running" if not counts.workers else "the workers take none"
         problems.append(f"jobs wait for {oldest_s:.0f} s and {who}: start or add workers")
     return QueueHealth(
@@ -103,7 +104,8 @@ async def read_health(queue: JobQueue) -> QueueHealth:
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """`pages_per_s` None: there is no history yet. `is_standing`: nothing was committed in it."""
+    """`pages_per_s` None: there is no history yet. `is_standing`: nothing was committed for long
+    enough to tell."""
 
     pages_per_s: float | None
     is_standing: bool
@@ -112,10 +114,10 @@ class _Pace:
     def since(cls, points: Sequence[HistoryPoint], pages: int, now_s: float) -> _Pace:
         if not points:
             # No supervisor was there to write one.
-            return cls(None, is_standing=True)
+            return cls(None, is_standing=False)
         done = max(0, pages - points[0].pages)
         span_s = max(now_s - points[0].at_ms / 1000, 0.001)
-        return cls(round(done / span_s, 2), is_standing=not done)
+        return cls(round(done / span_s, 2), is_standing=not done and span_s >= RATE_OVER_S / 2)
 
 
 def _redis_health(facts: ServerFacts, latency_ms: float) -> RedisHealth:
