@@ -18,6 +18,7 @@ from scraper.jobs.version import VERSION
 from supervisor.children import Children, Slot
 from supervisor.health import HealthStatus
 from supervisor.memory import MemoryUsage
+from supervisor.name_claim import NameClaim
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class FleetReporter:
         self,
         queue: JobQueue,
         children: Children,
+        claim: NameClaim,
         *,
         takes_orders: bool,
         health: Callable[[], HealthStatus | None],
@@ -70,6 +72,7 @@ class FleetReporter:
         """`health`: the newest reading, None where health is not monitored."""
         self._queue = queue
         self._children = children
+        self._claim = claim
         self._takes_orders = takes_orders
         self._health = health
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -85,6 +88,7 @@ class FleetReporter:
 
     async def report(self) -> None:
         """Report once. Raises redis-py's errors."""
+        await self._claim.renew()
         alive = [slot.instance for slot in self._children.alive]
         held = await self._queue.reader.jobs_in_hand(alive)
         report = self._content(held)
@@ -99,6 +103,7 @@ class FleetReporter:
         """This supervisor ends. Raises redis-py's errors."""
         name = self._children.supervisor
         await self._queue.transitions.report_supervisor(name, "", REPORT_KEPT_MS)
+        await self._claim.leave()
 
     def _content(self, held: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         health, now_s = self._health(), time.monotonic()

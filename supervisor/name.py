@@ -10,6 +10,7 @@ import os
 import platform
 import stat
 import tempfile
+import uuid
 from pathlib import Path
 
 from scraper.jobs import JobsError
@@ -27,17 +28,27 @@ class SupervisorName:
     is not the name of another machine. `close` frees it.
     """
 
-    def __init__(self, text: str, path: Path, descriptor: int) -> None:
+    def __init__(self, text: str, number: int, path: Path, descriptor: int, machine: str) -> None:
+        """`machine`: an id of the folder of the locks, so of all that can see each other's."""
         self.text = text
+        self.number = number
+        self.machine = machine
         self._path = path
         self._descriptor: int | None = descriptor
 
     @classmethod
     def acquire(
-        cls, redis_url: str, queue_name: str, base: str | None = None, folder: Path | None = None
+        cls,
+        redis_url: str,
+        queue_name: str,
+        base: str | None = None,
+        folder: Path | None = None,
+        *,
+        first: int = 1,
     ) -> SupervisorName:
-        """The first free one of `base`, `base~2`, ...: a supervisor that is started again gets
-        the name of its dead predecessor. `base` is by default the host's name.
+        """The first free one of `base`, `base~2`, ... (from the number `first` on): a supervisor
+        that is started again gets the name of its dead predecessor. `base` is by default the
+        host's name.
 
         Raises SupervisorNameError.
         """
@@ -46,12 +57,13 @@ class SupervisorName:
         place = hashlib.sha256(f"{redis_url}\n{queue_name}\n{base}".encode()).hexdigest()[:16]
         try:
             _prepare(folder)
-            for number in itertools.count(1):
+            machine = _machine_id(folder)
+            for number in itertools.count(first):
                 path = folder / f"{place}-{number}.lock"
                 descriptor = _try_lock(path)
                 if descriptor is not None:
                     text = base if number == 1 else f"{base}~{number}"
-                    return cls(text, path, forks.own(descriptor))
+                    return cls(text, number, path, forks.own(descriptor), machine)
         except OSError as error:
             problem = f"cannot lock a name in {folder}: {error.strerror or error}"
             raise SupervisorNameError(problem) from error
@@ -81,6 +93,18 @@ def _prepare(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise SupervisorNameError(f"{folder} is not a folder of this user: set TMPDIR")
+
+
+def _machine_id(folder: Path) -> str:
+    """The same for every process that locks names in this folder."""
+    path = folder / ".machine"
+    made = folder / f".machine.{os.getpid()}.{uuid.uuid4().hex}"
+    if not path.exists():
+        made.write_text(uuid.uuid4().hex)
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)  # whole or not at all, and the first one stays
+        made.unlink()
+    return path.read_text()
 
 
 def _try_lock(path: Path) -> int | None:

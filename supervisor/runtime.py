@@ -27,7 +27,7 @@ from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
 from supervisor.memory_warden import MemoryWarden, memory_limits
 from supervisor.monitor import HealthMonitor
-from supervisor.name import SupervisorName
+from supervisor.name_claim import NameClaim
 from supervisor.orders import Handler, OrderTaker
 from supervisor.policy import RestartLimits, RestartPolicy
 from supervisor.process import WorkerLauncher
@@ -57,17 +57,17 @@ class Runtime:
     def __init__(
         self,
         queue: OpenedQueue,
-        name: SupervisorName,
+        claim: NameClaim,
         launcher: WorkerLauncher,
         limits: RestartLimits | None,
         listeners: Listeners,
     ) -> None:
         self.queue = queue
-        self.name = name
+        self.name, self._claim = claim.name, claim
         self.duties = Duties()
         self.registry = WorkerRegistry(queue)
-        self.children = Children(name.text)
-        self.broadcast = Broadcaster(queue, listeners, name.text)
+        self.children = Children(self.name.text)
+        self.broadcast = Broadcaster(queue, listeners, self.name.text)
         self.monitor: HealthMonitor | None = None
         self.http: HttpServerKeeper | None = None
         self.fleet = FleetLoop(
@@ -78,7 +78,7 @@ class Runtime:
             publish=self.broadcast.publish,
             drain_timeout_s=queue.config.drain_timeout_s,
         )
-        self.feed = EventFeed(queue, listeners, name.owns, self.broadcast.origin)
+        self.feed = EventFeed(queue, listeners, self.name.owns, self.broadcast.origin)
         self._undo = AsyncExitStack()
 
     @classmethod
@@ -104,12 +104,13 @@ class Runtime:
                 raise UnfitServerError(facts)
             for problem in facts.problems:
                 log.warning("Redis", problem=problem.what, remedy=problem.remedy)
-            name = SupervisorName.acquire(queue.url, queue.name, config.supervisor_name)
-            undo.callback(name.close)
+            async with queue.translated():
+                claim = await NameClaim.acquire(queue, config.supervisor_name)
+            undo.callback(claim.close)
             environment = worker_environment(config, queue.url, pools)
             launcher = WorkerLauncher(environment, log_path=worker_log)
             undo.callback(launcher.close)
-            runtime = cls(queue, name, launcher, limits, listeners)
+            runtime = cls(queue, claim, launcher, limits, listeners)
             if serve_http:
                 runtime.http = HttpServerKeeper(config, queue.url)
                 undo.callback(runtime.http.close)
@@ -138,7 +139,11 @@ class Runtime:
         self.duties.start("events", self.broadcast.run)
         self.duties.start("due", self._keep_time)
         reporter = FleetReporter(
-            self.queue, self.children, takes_orders=watch_doors, health=self._last_health
+            self.queue,
+            self.children,
+            self._claim,
+            takes_orders=watch_doors,
+            health=self._last_health,
         )
         self.duties.start("report", reporter.run)
         self._undo.push_async_callback(self._leave, reporter)

@@ -203,6 +203,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "TTL 1 h",
         "its last batch of events, so that a repeated one is not added twice",
     ),
+    KeySpec(
+        "name:<supervisor>",
+        "string",
+        "supervisor",
+        "TTL 15 s; its supervisor's end",
+        "the machine whose name it is: host names may be the same",
+    ),
     KeySpec("migration", "string", "migrate", "with the migration", "a copy is under way"),
     KeySpec("orders:<supervisor>", "list", "command line", "taken; TTL 60 s", "orders, JSON"),
     KeySpec("answer:<order>", "list", "supervisor", "taken; TTL 120 s", "what became of an order"),

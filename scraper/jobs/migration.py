@@ -18,7 +18,8 @@ KEYS_AT_ONCE = 256
 CHUNK = 500
 # What lives for seconds: of supervisors and idle workers, who will not be there.
 _RUNTIME = (
-    "supervisor:", "supervisors", "loads", "orders:", "answer:", "wake:", "idle:", "migration",
+    "supervisor:", "supervisors", "name:", "loads", "orders:", "answer:", "wake:", "idle:",
+    "migration",
 )  # fmt: skip
 _SIZES = {
     b"hash": "HLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD", b"stream": "XLEN",

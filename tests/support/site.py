@@ -107,12 +107,14 @@ class _Server(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serve(
-    pages: Mapping[str, Page] | None = None, default: Callable[[str], Answer] | None = None
+    pages: Mapping[str, Page] | None = None,
+    default: Callable[[str], Answer] | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[Site]:
     """Serve while the block runs."""
     site = Site(pages or {}, default)
-    with _Server(("127.0.0.1", 0), _handler(site)) as server:
-        site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with _Server((host, 0), _handler(site)) as server:
+        site.url = f"http://{host}:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -73,9 +73,9 @@ def test_a_killed_supervisor_leaves_its_name_to_the_next(tmp_path: Path) -> None
 
 def test_a_freed_name_leaves_no_file(tmp_path: Path) -> None:
     name = acquire(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.lock"))) == 1
     name.close()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_names_are_never_given_twice_at_once(tmp_path: Path) -> None:
@@ -123,3 +123,12 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SupervisorNameError):
         acquire(tmp_path / "file")
+
+
+def test_locks_of_one_folder_are_of_one_machine(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first, second, elsewhere = acquire(tmp_path), acquire(tmp_path), acquire(tmp_path / "other")
+    assert first.machine == second.machine != elsewhere.machine
+    assert (first.number, second.number, elsewhere.number) == (1, 2, 1)
+    for name in (first, second, elsewhere):
+        name.close()
