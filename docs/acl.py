@@ -17,6 +17,7 @@ _RAW = re.compile(r'execute_command\(\s*"([A-Z]+)"(?:, "([A-Z]+)")?')
 _COMMANDS = {
     "function_load": "function|load",
     "config_get": "config|get",
+    "delete": "del",
     "xinfo_stream": "xinfo|stream",
     **dict.fromkeys(
         (

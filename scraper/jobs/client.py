@@ -33,6 +33,8 @@ from scraper.jobs.views import JobResult, JobView
 SUBMIT_UP_TO = 0.9
 MEMORY_CHECK_S = 1.0
 SUBMIT_BATCH = 500
+# How values in Redis are laid out: docs/decisions/0009-stored-format.md says when it changes.
+STORED_FORMAT = 1
 
 T = TypeVar("T")
 
@@ -65,6 +67,14 @@ class SubmitUnknownError(JobsError):
         shown = ", ".join(job_ids[:3]) + (", ..." if len(job_ids) > 3 else "")
         super().__init__(
             f"unknown whether the job is safe, repeat it with the same jobId ({shown}): {detail}"
+        )
+
+
+class NewerQueueError(JobsError):
+    def __init__(self, queue: str, written: int) -> None:
+        super().__init__(
+            f"the queue {queue!r} was written by a newer release (format {written}, this one knows "
+            f"{STORED_FORMAT}): upgrade this machine, too"
         )
 
 
@@ -136,9 +146,17 @@ class JobQueue:
         self._follower: asyncio.Task[None] | None = None
 
     async def initialize(self) -> None:
-        """Reach the server and write the limits that the scripts need."""
+        """Reach the server and write the limits that the scripts need.
+
+        Raises NewerQueueError.
+        """
         async with self.translated():
             await self.redis.ping()
+            meta = self.transitions.keys.key("meta")
+            await self.redis.hsetnx(meta, "format", STORED_FORMAT)
+            written = int(await self.redis.hget(meta, "format") or 0)
+            if written > STORED_FORMAT:
+                raise NewerQueueError(self.name, written)
             await self.redis.hset(
                 self.transitions.keys.key("settings"),
                 mapping={

@@ -55,8 +55,8 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "all",
         _FOREVER,
-        "counters (jobs, tokens, claims, barriers), `paused`, `moved`, when reports came last, "
-        "events an entry (mean)",
+        "counters (jobs, tokens, claims, barriers), `paused`, `moved`, `format`, when reports "
+        "came last, events an entry (mean)",
     ),
     KeySpec("settings", "hash", "client", _FOREVER, "limits that scripts need, from the settings"),
     KeySpec("totals", "hash", "all", _FOREVER, "jobs and pages counted since the queue began"),

@@ -108,7 +108,10 @@ class JobSpec(_Model):
 
     @classmethod
     def from_stored(cls, text: str | bytes) -> Self:
-        """The job that `to_json` stored. Raises UnreadableJobError."""
+        """The job that `to_json` stored. Raises UnreadableJobError.
+
+        Fields that a newer release has added are left out: while both run, its jobs end in either.
+        """
         try:
             fields = orjson.loads(text)
             if not isinstance(fields, dict):
@@ -116,7 +119,8 @@ class JobSpec(_Model):
             version = fields.pop("v", None)
             if version != _STORED_VERSION:
                 raise UnreadableJobError(f"has version {version}, this one reads {_STORED_VERSION}")
-            return cls._validated(fields)
+            known = FIELDS[""]
+            return cls._validated({name: it for name, it in fields.items() if name in known})
         except ValidationError as error:
             faults = "; ".join(map(str, faults_of(error, FIELDS)))
             raise UnreadableJobError(f"does not fit ({faults})") from error
