@@ -20,7 +20,8 @@ class Fleet:
     """`python -m supervisor run`; `respawn` when it was killed."""
 
     def __init__(self, env: Mapping[str, str], workers: int) -> None:
-        self._env = env
+        # They are killed more often here than any fleet should stand.
+        self._env = {"RESTART_LIMIT": "100000", "BREAKER_DEATHS": "1000", **env}
         self._workers = workers
         self._all_workers: set[psutil.Process] = set()
         self.process = self._start()
