@@ -148,6 +148,7 @@ class DoorWatcher:
             "reason": reason,
             "door": door.key,
             "at": iso_time(int(claim.claim_id.partition("-")[0])),
+            "claim": claim.claim_id,
         }
         await self._queue.transitions.reject_push(
             in_queue, orjson.dumps(rejection).decode(), door.key, reason

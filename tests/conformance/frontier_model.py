@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scraper.jobs.leases import Burial, CommitOutcome, LeasedPage, PageCommit, PageOutcome
 from scraper.jobs.transitions import Submission
@@ -156,6 +156,7 @@ class FrontierModel:
             job.left = 0
         self._requeue(job, runnable + failed)
         job.state, job.attempt, job.fetches, job.reason = "waiting", 0, 0, ""
+        job.spec = replace(job.spec, pool=job.spec.type)
         return before
 
     def remove(self, job_id: str) -> str:

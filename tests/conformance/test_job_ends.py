@@ -398,3 +398,13 @@ async def test_id_of_a_removed_job_can_be_used_again(queue: QueueDriver, probe: 
     await queue.transitions.remove_job("one")
     assert await queue.submit("one", A)
     assert len(await queue.lease()) == 1
+
+
+async def test_foreground_job_that_is_retried_by_hand_is_taken_by_any_worker_of_its_type(
+    queue: QueueDriver,
+) -> None:
+    await queue.submit("one", pool="@one")
+    await queue.end("w1", await queue.lease_one("w1", pools=["@one"]), PageOutcome.FAILED)
+    assert await queue.transitions.retry_job("one") == "failed"
+    await queue.end("w2", await queue.lease_one("w2"))
+    assert await queue.redis.zcard(queue.keys.key("jobs:completed")) == 1

@@ -149,13 +149,15 @@ async def test_lane_woken_while_its_job_has_no_budget_waits_in_one_place_only(
         await queue.submit(f"b{number}", f"{SLOW}/{number}", host_limit=1)
     first = await queue.lease_one("w1", pools=["single-page"])
     assert await queue.lease("w1", pools=["single-page"]) == []
+    # The host is not looked at by the clock while the test goes on, however slow the machine is.
+    probe.pass_time(-HOUR_MS, "hosts_due")
     links = [f"{SLOW}/x", *(f"http://a.test/{number}" for number in range(3))]
     await queue.start_crawl("crawl", links, worker="w2", max_pages=3, priority=5)
     pages = await queue.lease("w2", pools=["full-crawl"])
     assert [page.url for page in pages] == links[1:3]
     await queue.end("w1", first)
-    # On a slow machine the second of waiting is over, and the host's next lane was woken before.
-    assert {"crawl slow.test", "b1 slow.test"} & set(probe.snapshot().turnstiles("ready"))
+    ready = set(probe.snapshot().turnstiles("ready"))
+    assert {lane for lane in ready if lane.endswith(" slow.test")} == {"crawl slow.test"}
     await queue.end("w2", pages[0], PageOutcome.FAILED)
     assert faults(probe.snapshot()) == []
     assert len(await queue.lease("w2", pools=["full-crawl"])) == 1

@@ -127,3 +127,11 @@ async def test_refused_pushes_are_bounded_and_counted(
     snapshot = probe.snapshot()
     assert snapshot.get("rejected") == ["4", "3", "2"]
     assert snapshot.get("totals") == {"pushes_rejected": "5"}
+
+
+async def test_rejection_of_a_foreign_door_is_listed_once_when_it_is_repeated(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    for rejection in ('{"claim":"1-1"}', '{"claim":"1-1"}', '{"claim":"1-2"}'):
+        await queue.transitions.reject_push("", rejection, "door", "no URL")
+    assert probe.snapshot().get("rejected") == ['{"claim":"1-2"}', '{"claim":"1-1"}']

@@ -22,6 +22,8 @@ if number_of(f[7]) == 0 and not start_skipped and (is_failed_only or left == 0) 
   return 'nothing'
 end
 local job = load_place(id)
+-- Who waited for a foreground job (pool `@<id>`) has its result: any worker of its type may run it.
+job.pool = call('HGET', job_key(id), 'type')
 
 -- Calls `act(url, page)` for each page that was open when the job ended (HSCAN may name one twice).
 local function each_left(act)
@@ -59,8 +61,7 @@ call('ZREM', P .. 'finished', id)
 call('ZREM', P .. 'expiries', id)
 call('HINCRBY', P .. 'open_jobs', f[3] .. ':' .. f[2], 1)
 call('HDEL', job_key(id), 'finished_at', 'finish_reason', 'error', 'starved')
-call('HSET', job_key(id), 'attempt', 0, 'fetches', 0)
-bound_deadline(id, job.pool, 0)
+call('HSET', job_key(id), 'attempt', 0, 'fetches', 0, 'pool', job.pool)
 job_move(id, f[1], 'waiting')
 job_lanes_ready(id, job)
 emit('jobRetried', id, f[2], {attempt = 0, delay = 0})
