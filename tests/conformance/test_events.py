@@ -180,7 +180,7 @@ async def test_stream_of_pages_is_bounded_by_events_not_by_entries(
     queue: QueueDriver, probe: QueueProbe
 ) -> None:
     await queue.set(events_kept=1000)
-    links = [f"{A}{number}" for number in range(12_000)]
+    links = [f"{A}{number}" for number in range(7_000)]
     await queue.start_crawl("crawl", links[:10], max_pages=20_000, host_limit=1000)
     first, *others = await queue.lease()
     await queue.end("w1", first, links=links[10:])
