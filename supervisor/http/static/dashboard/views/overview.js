@@ -1,0 +1,74 @@
+// What a person on call wants to see first: is it healthy, how fast, how much is left, who works.
+
+import { get } from "../api.js";
+import { chart } from "../chart.js";
+import { h, replace, table } from "../dom.js";
+import { bytes, decimal, number, span } from "../format.js";
+import { jobColumns } from "./job_table.js";
+
+const RANGES = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400]];
+
+export async function overview(context) {
+  const state = context.state || (context.state = { range: 3600 });
+  const since = Date.now() - state.range * 1000;
+  const [health, history, active, failed] = await Promise.all([
+    get("/health").catch(forbidden), get(`/history?since=${since}`).catch(forbidden),
+    get("/jobs?state=active&limit=8"), get("/jobs?state=failed&limit=5"),
+  ]);
+  if (context.isGone()) return 0;
+  replace(context.main, h("h1", {}, "Overview"),
+    health ? tiles(health) : null,
+    history ? charts(context, state, history.points) : null,
+    h("section.card", {}, h("h2", {}, "Running jobs"),
+      table(jobColumns(), active.jobs, { empty: "No job is running.", caption: "Running jobs" })),
+    h("section.card", {}, h("h2", {}, "Failed last"),
+      table(jobColumns(), failed.jobs, { empty: "No failed job is kept.", caption: "Jobs that failed last" })));
+  return 3000;
+}
+
+// A customer's token sees its jobs, not the fleet.
+function forbidden(error) {
+  if (error.status === 403) return null;
+  throw error;
+}
+
+function tile(name, value, more, look = "") {
+  return h("section.card.tile", {}, h("div.name", {}, name), h(look ? `div.value.${look}` : "div.value", {}, value), h("div.more", {}, more));
+}
+
+function tiles(health) {
+  const queue = health.queue || { jobs: {}, redis: {} };
+  const supervisors = health.supervisors || [];
+  const running = supervisors.reduce((sum, one) => sum + ((one.health || {}).activeWorkers || 0), 0);
+  const memory = supervisors.map((one) => one.memory).filter(Boolean);
+  const used = memory.reduce((sum, one) => sum + one.used, 0);
+  const total = memory.reduce((sum, one) => sum + one.total, 0);
+  const share = total ? used / total : 0;
+  return h("div.grid", {},
+    tile("State", health.healthy ? "healthy" : "unhealthy", health.healthy ? "nothing to do" : "see above", health.healthy ? "good" : "bad"),
+    tile("Throughput", `${decimal(queue.throughput)}/s`, "pages, over the last minute"),
+    tile("Backlog", number(queue.backlog), `${number(queue.jobs.waiting)} waiting, ${number(queue.jobs.active)} running, ${number(queue.jobs.delayed)} later`),
+    tile("Longest wait", span(queue.oldestWaitingS), "of a waiting job", queue.oldestWaitingS > 60 ? "warn" : ""),
+    tile("Workers", `${number(running)} / ${number(health.totalWorkers)}`, `working, on ${number(supervisors.length)} machine${supervisors.length === 1 ? "" : "s"}`),
+    tile("Memory", total ? `${Math.round(share * 100)} %` : "–", total ? `${bytes(used)} of ${bytes(total)}` : "not watched", share > 0.9 ? "bad" : share > 0.85 ? "warn" : ""),
+    tile("Redis", queue.redis.latencyMs === undefined ? "–" : `${decimal(queue.redis.latencyMs)} ms`, `${queue.redis.server || ""}, AOF ${queue.redis.durability || "?"}`),
+    tile("Refused pushes", number(queue.rejected), h("a", { href: "#/rejected" }, "show"), queue.rejected ? "warn" : ""));
+}
+
+function charts(context, state, points) {
+  const rate = points.slice(1).map((point, index) => {
+    const before = points[index];
+    return [point.at, Math.max(0, point.pages - before.pages) * 1000 / Math.max(1, point.at - before.at)];
+  });
+  const of = (name) => points.map((point) => [point.at, point[name]]);
+  return h("div", {},
+    h("div.row", {}, h("span.muted", {}, "History:"), RANGES.map(([name, seconds]) => h("button", {
+      type: "button", "aria-pressed": String(state.range === seconds), class: state.range === seconds ? "main" : "",
+      onclick: () => { state.range = seconds; context.again(); },
+    }, name))),
+    h("div.wide", {},
+      chart("Pages a second", [{ name: "committed", points: rate }], decimal),
+      chart("Jobs", [{ name: "waiting", points: of("waiting") }, { name: "running", points: of("active") }, { name: "later", points: of("delayed") }], (v) => number(Math.round(v))),
+      chart("Workers", [{ name: "running", points: of("running") }, { name: "wanted", points: of("workers") }], decimal),
+      chart("Memory of all machines", [{ name: "used", points: of("memoryUsed") }, { name: "allowed", points: of("memoryTotal") }], bytes)));
+}
