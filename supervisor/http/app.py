@@ -78,7 +78,7 @@ def build_app(queue: JobQueue) -> tuple[ASGIApp, EventHub]:
 
 def _add_pages(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC))
-    for path, file in (("/docs", "docs.html"),):
+    for path, file in (("/", "dashboard/index.html"), ("/docs", "docs.html")):
 
         @app.get(path, include_in_schema=False)
         async def page(file: str = file) -> Response:

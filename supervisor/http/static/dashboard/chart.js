@@ -2,10 +2,10 @@
 
 import { h, svg } from "./dom.js";
 
-const WIDTH = 600;
+const WIDTH = 420;
 const HEIGHT = 150;
-const LEFT = 44;
-const BOTTOM = 18;
+const LEFT = 56;
+const BOTTOM = 20;
 const MOST_POINTS = 400;
 
 // series: [{name, points: [[epoch ms, value], ...]}]; `show` formats a value.

@@ -83,7 +83,7 @@ async function showBanner() {
     const queue = health.queue || {};
     replace(banner,
       problems.length ? h("div.bad", { role: "alert" }, h("strong", {}, "Unhealthy"), h("ul", {}, problems.map((text) => h("li", {}, text)))) : null,
-      queue.isPaused ? h("div.warn", {}, "The queue is paused: no page is handed out. ",
+      queue.paused ? h("div.warn", {}, "The queue is paused: no page is handed out. ",
         h("button", { type: "button", onclick: () => act(() => post("/queue/resume"), "The queue goes on") }, "Resume")) : null);
   } catch (error) {
     // A customer's token may not ask for it.

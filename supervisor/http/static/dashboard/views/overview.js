@@ -6,13 +6,12 @@ import { h, replace, table } from "../dom.js";
 import { bytes, decimal, number, span } from "../format.js";
 import { jobColumns } from "./job_table.js";
 
-const RANGES = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400]];
+const RANGES = [["15 min", 15], ["1 h", 60], ["6 h", 360], ["24 h", 1440]];
 
 export async function overview(context) {
-  const state = context.state || (context.state = { range: 3600 });
-  const since = Date.now() - state.range * 1000;
+  const state = context.state || (context.state = { minutes: 60 });
   const [health, history, active, failed] = await Promise.all([
-    get("/health").catch(forbidden), get(`/history?since=${since}`).catch(forbidden),
+    get("/health").catch(forbidden), get(`/history?minutes=${state.minutes}`).catch(forbidden),
     get("/jobs?state=active&limit=8"), get("/jobs?state=failed&limit=5"),
   ]);
   if (context.isGone()) return 0;
@@ -62,9 +61,9 @@ function charts(context, state, points) {
   });
   const of = (name) => points.map((point) => [point.at, point[name]]);
   return h("div", {},
-    h("div.row", {}, h("span.muted", {}, "History:"), RANGES.map(([name, seconds]) => h("button", {
-      type: "button", "aria-pressed": String(state.range === seconds), class: state.range === seconds ? "main" : "",
-      onclick: () => { state.range = seconds; context.again(); },
+    h("div.row", {}, h("span.muted", {}, "History:"), RANGES.map(([name, minutes]) => h("button", {
+      type: "button", "aria-pressed": String(state.minutes === minutes), class: state.minutes === minutes ? "main" : "",
+      onclick: () => { state.minutes = minutes; context.again(); },
     }, name))),
     h("div.wide", {},
       chart("Pages a second", [{ name: "committed", points: rate }], decimal),
