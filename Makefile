@@ -31,6 +31,7 @@ up: $(VENV)/ready
 	@$(RUN) run $(ARGS)
 
 test: $(VENV)/ready-dev
+	@tests/install_packages.sh
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 # The scripts' tests on every kind of server: needs Debian's redis-server (7.0, with TLS).

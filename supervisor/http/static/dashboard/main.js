@@ -26,7 +26,8 @@ const THEMES = ["system", "light", "dark"];
 
 let leave = () => {};
 let refresh = () => {};
-afterEach(() => refresh());
+let bannerTimer = 0;
+afterEach(() => { refresh(); showBanner(); });
 
 function show() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -76,6 +77,7 @@ function isSelecting(main) {
 }
 
 async function showBanner() {
+  clearTimeout(bannerTimer);
   const banner = document.getElementById("banner");
   try {
     const health = await get("/health");
@@ -90,7 +92,8 @@ async function showBanner() {
     if (error.status === 403) replace(banner);
     else replace(banner, h("div.bad", { role: "alert" }, `The service does not answer: ${error.message}`));
   }
-  setTimeout(showBanner, BANNER_EVERY_MS);
+  clearTimeout(bannerTimer);
+  bannerTimer = setTimeout(showBanner, BANNER_EVERY_MS);
 }
 
 function setTheme(choice) {
