@@ -244,9 +244,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, guarded: Service) -> None:
     page.goto(guarded.url)
-    page.get_by_label("Token").fill("wrong")
+    page.locator("dialog input").fill("wrong")
     page.get_by_role("button", name="Go on").click()
-    page.get_by_label("Token").fill(guarded.api.token or "")
+    page.locator("dialog input").fill(guarded.api.token or "")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.locator("#live")).to_have_text("live")
