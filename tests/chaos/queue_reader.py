@@ -112,6 +112,10 @@ class QueueReader:
         """The tokens that a worker holds."""
         return [token.decode() for token in self.redis.hkeys(f"{self.prefix}leases:{instance}")]
 
+    def idle_workers(self, pool: str) -> set[str]:
+        """Workers that wait for jobs of a type."""
+        return {name.decode() for name in self.redis.smembers(f"{self.prefix}idle:{pool}")}
+
     def rejected(self) -> int:
         return int(self.redis.llen(f"{self.prefix}rejected"))
 
