@@ -36,6 +36,7 @@ class PageWork:
     skip: tuple[str, str] | None = None
     skip_note: str = ""
     retry_after_s: float | None = None
+    latency_ms: int = 0
     is_redirected: bool = False
     place: int | None = None
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from scraper.jobs.config import Config
 from scraper.jobs.leases import PageCommit, PageOutcome
 from scraper.jobs.records import pack_record
 from scraper.lineage import PageWork
@@ -14,17 +15,23 @@ from scraper.network.failures import is_retryable
 
 BACKOFF_FACTOR = 4
 JITTER = 0.25
+# A slow host is given so much time that about two of its pages are in flight (AutoThrottle's term).
+TARGET_CONCURRENCY = 2
+STRAINING_CODES = frozenset({"timeout", "reset", "refused", "truncated", "connection"})
 PAUSING_STATUSES = frozenset({429, 503})
 
 
 class PageOutcomes:
     """Decides the outcome of pages by attempts, backoff and limits."""
 
-    def __init__(self, attempts: int, backoff_ms: int, max_page_bytes: int) -> None:
-        """`attempts` in all for a page; the n-th retry waits `backoff_ms` x 4^(n-1), jittered."""
-        self._attempts = attempts
-        self._backoff_ms = backoff_ms
-        self._max_page_bytes = max_page_bytes
+    def __init__(self, config: Config) -> None:
+        """The n-th retry of a page waits `page_backoff_ms` x 4^(n-1), jittered."""
+        self._attempts = config.page_attempts
+        self._backoff_ms = config.page_backoff_ms
+        self._max_page_bytes = config.max_page_bytes
+        self._slow_after_ms = config.host_slow_after_ms
+        self._most_delay_ms = config.host_delay_max_ms
+        self._first_pause_ms = config.host_backoff_ms
 
     def commit_of(self, work: PageWork) -> PageCommit:
         """The commit that ends this page's lease."""
@@ -37,6 +44,7 @@ class PageOutcomes:
                     url=work.final_url or work.lease.url,
                     payload=payload,
                     body_bytes=work.body_bytes,
+                    host_strain_ms=self._strain_ms(work),
                     links=[f"{url} {extra}" if extra else url for url, extra in work.links.items()],
                     filtered=work.filtered,
                 )
@@ -52,7 +60,10 @@ class PageOutcomes:
     def _ended(
         self, work: PageWork, outcome: PageOutcome, code: str, text: str, note: str = ""
     ) -> PageCommit:
-        pause_s = work.retry_after_s if work.status in PAUSING_STATUSES else None
+        pause_ms = 0
+        if work.status in PAUSING_STATUSES:
+            asked_s = work.retry_after_s
+            pause_ms = -self._first_pause_ms if asked_s is None else int(asked_s * 1000)
         delay_ms = 0
         if outcome is PageOutcome.RETRY:
             delay_ms = self._retry_delay_ms(work)
@@ -73,9 +84,23 @@ class PageOutcomes:
             payload=orjson.dumps(error),
             code=f"{code} {note}" if note else code,
             retry_delay_ms=delay_ms,
-            host_pause_ms=int((pause_s or 0) * 1000),
+            host_pause_ms=pause_ms,
+            host_strain_ms=self._strain_ms(work, code),
             body_bytes=work.body_bytes,
         )
+
+    def _strain_ms(self, work: PageWork, code: str = "") -> int:
+        """What the fetch tells of its host: see PageCommit."""
+        known_ms = work.lease.host_strain_ms
+        strain_ms = 0
+        if code in STRAINING_CODES or (work.status >= 500 and work.status not in PAUSING_STATUSES):
+            strain_ms = max(self._slow_after_ms, 2 * known_ms)
+        elif work.latency_ms >= self._slow_after_ms:
+            strain_ms = int(work.latency_ms / TARGET_CONCURRENCY)
+        strain_ms = min(strain_ms, self._most_delay_ms)
+        if strain_ms > 0:
+            return strain_ms
+        return -1 if known_ms and 200 <= work.status < 400 else 0
 
     def _retry_delay_ms(self, work: PageWork) -> int:
         backoff = self._backoff_ms * BACKOFF_FACTOR ** (work.lease.attempt - 1)

@@ -178,6 +178,7 @@ class PageFlow:
         """Judge the status; True when the spider is to parse the response."""
         work.status = response.status
         work.body_bytes = len(response.body)
+        work.latency_ms = int(request.meta.get("download_latency", 0) * 1000)
         if response.status in REDIRECT_STATUSES and response.headers.get(b"Location"):
             self._redirect(work, response, request)
             return False

@@ -77,9 +77,8 @@ class Worker:
         self.is_stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._spiders: dict[str, JobSpider] = {}
-        self._outcomes = PageOutcomes(
-            self.config.page_attempts, self.config.page_backoff_ms, self.config.max_page_bytes
-        )
+        self._outcomes = PageOutcomes(self.config)
+        self._memory = MemoryReading()
         self.queue: JobQueue | None = None
         self.frontier: Frontier
         self.keeper: LeaseKeeper
@@ -141,7 +140,7 @@ class Worker:
             self.board.redis_answered, self.measures,
         )  # fmt: skip
         self.committer = Committer(
-            self.frontier, self.instance, MemoryReading(), self._is_idle, self._on_committed,
+            self.frontier, self.instance, self._memory_text, self._is_idle, self._on_committed,
             self.config.max_commit_bytes, self.keeper.forget_known,
         )  # fmt: skip
         self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
@@ -174,6 +173,11 @@ class Worker:
             self.instance,
             self.queue.transitions if self.queue else None,
         )
+
+    def _memory_text(self) -> str:
+        """This worker's memory, as commits carry it; `relief` while it is short of it."""
+        text = self._memory()
+        return f'{text[:-1]},"relief":true}}' if self.board.relief_level else text
 
     def _spawn(self, loop: Any, name: str) -> None:
         task = asyncio.create_task(loop, name=name)

@@ -64,10 +64,14 @@ def job(job_id: str, as_json: bool, **options: Any) -> None:
 
     async def work(desk: Desk) -> None:
         view, counts = await desk.job(job_id), await desk.filtered(job_id)
+        pace = await desk.pace(job_id)
         if as_json:
-            print_json({**view.to_json(), "filtered": counts})
+            shown = pace.to_json() if pace else None
+            print_json({**view.to_json(), "filtered": counts, "pace": shown})
             return
         print_job(view)
+        if pace:
+            print_facts({"pace": pace.sentence})
         print_facts({"links left out": dict(sorted(counts.items()))})
 
     with_desk(place_of(options), work)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scraper.jobs import Fault, JobResult, JobsError, JobState, JobView
+from scraper.jobs.pace import JobPace
 
 # A job as it was given: its fields, or the text of a raw push.
 GivenJob = Mapping[str, Any] | str
@@ -59,6 +60,10 @@ class Desk(Protocol):
 
     async def filtered(self, job_id: str) -> dict[str, int]:
         """Links left out, by reason."""
+        ...
+
+    async def pace(self, job_id: str) -> JobPace | None:
+        """How fast a job is and what holds it up; None where that is not known."""
         ...
 
     async def result(self, job_id: str) -> JobResult: ...

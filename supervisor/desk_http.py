@@ -21,6 +21,7 @@ from scraper.jobs import (
     JobStateError,
     JobView,
 )
+from scraper.jobs.pace import JobPace
 from scraper.jobs.payload import read_payload
 from supervisor.desk import (
     Accepted,
@@ -141,6 +142,9 @@ class HttpDesk:
 
     async def job(self, job_id: str) -> JobView:
         return JobView.from_json(await self._of_job("GET", job_id))
+
+    async def pace(self, job_id: str) -> JobPace | None:
+        return None  # the API does not tell it
 
     async def filtered(self, job_id: str) -> dict[str, int]:
         counts: dict[str, int] = (await self._of_job("GET", job_id))["filtered"]

@@ -14,6 +14,7 @@ from scraper.jobs import (
     JobView,
     OpenedQueue,
 )
+from scraper.jobs.pace import JobPace
 from supervisor.desk import Accepted, GivenJob, Refused
 from supervisor.explain import explain_url
 from supervisor.fleet import read_fleet
@@ -68,6 +69,9 @@ class RedisDesk:
 
     async def job(self, job_id: str) -> JobView:
         return await self._queue.job(job_id)
+
+    async def pace(self, job_id: str) -> JobPace | None:
+        return await self._queue.pace(job_id)
 
     async def filtered(self, job_id: str) -> dict[str, int]:
         async with self._queue.translated():

@@ -245,13 +245,17 @@ class JobWaiting(_OfJob):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress(_OfJob):
-    """At most once a second. `rate` in pages/s since the start, `eta` in ms."""
+    """At most once a second. `rate` in pages/s of late, `eta` in ms, `slow`: what holds it up.
+
+    `slow` is None or {reason, host, delay, wait} (ms); docs/events.md has the reasons.
+    """
 
     name: ClassVar[str] = "jobProgress"
     pages_scraped: int
     total_pages: int
     rate: float = 0.0
     eta: int | None = None
+    slow: dict[str, Any] | None = None
     worker_id: str = ""
 
 

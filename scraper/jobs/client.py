@@ -24,6 +24,7 @@ from scraper.jobs.errors import JobsError
 from scraper.jobs.events import EventReader
 from scraper.jobs.leases import Pace
 from scraper.jobs.model import JobSpec, parse_job
+from scraper.jobs.pace import JobPace
 from scraper.jobs.reading import Reader
 from scraper.jobs.states import JobState
 from scraper.jobs.transitions import Submission, Transitions
@@ -301,6 +302,11 @@ class JobQueue:
         if view is None:
             raise JobNotFoundError(job_id)
         return view
+
+    async def pace(self, job_id: str) -> JobPace | None:
+        """How fast a job is and what holds it up; None for one that has ended, or is not there."""
+        text = await self._run(self.transitions.job_pace(job_id))
+        return JobPace.from_json(text) if text else None
 
     async def result(self, job_id: str) -> JobResult:
         """How the job ended. Raises JobNotFoundError, JobStateError while it has not."""

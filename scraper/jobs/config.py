@@ -153,6 +153,19 @@ class Config(BaseModel):
     host_delay_ms: int = _setting(
         0, "HOST_DELAY", "Least time between two fetches of a host.", ge=0, le=3_600_000
     )
+    host_slow_after_ms: int = _setting(
+        1000, "HOST_SLOW_AFTER", "A host that takes longer to answer is given a delay that adapts.",
+        ge=10, le=3_600_000,
+    )  # fmt: skip
+    host_delay_max_ms: int = _setting(
+        10_000, "HOST_DELAY_MAX", "Longest adaptive delay of a host; 0: none adapts.",
+        ge=0, le=3_600_000,
+    )  # fmt: skip
+    host_backoff_ms: int = _setting(
+        1000, "HOST_BACKOFF",
+        "First rest of a host after 429 or 503 without Retry-After; doubles each time.",
+        ge=1, le=300_000,
+    )  # fmt: skip
     request_timeout_s: float = _setting(
         30, "REQUEST_TIMEOUT", "Whole time of one fetch.", gt=0, le=3600
     )

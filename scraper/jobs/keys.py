@@ -134,7 +134,7 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "last leave, or TTL of its delay",
-        "in_flight, next_at, paused_until, crawl_delay, slow_delay (ms)",
+        "in_flight, next_at, paused_until, crawl_delay, slow_delay, pushbacks, pace_until",
     ),
     KeySpec(
         "robots:<origin>",

@@ -44,7 +44,8 @@ class LeasedPage:
     from 1. `found_on` is "" for the start page. `is_contended`: other jobs wait for this host.
     `extra` is what a custom spider attached (JSON), "" otherwise. `is_suspect`: a worker died while
     it handled this page; it is to be handled alone. `host_delay_ms` is the time between two starts
-    that the host was given, 0 for none: then a late start does no harm.
+    that the host was given, 0 for none: then a late start does no harm. `host_strain_ms` is its
+    adaptive delay, 0 when the host is well.
     """
 
     token: str
@@ -58,6 +59,7 @@ class LeasedPage:
     extra: str
     is_suspect: bool = False
     host_delay_ms: int = 0
+    host_strain_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ class PageCommit:
     `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
     space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
     the host for that time (Retry-After), except for DONE. `code` of a SKIPPED page may be followed
-    by a space and a note that stays with the page.
+    by a space and a note that stays with the page. A negative pause is the first of several that
+    double, where the host did not say for how long. `host_strain_ms` says how the fetch went: the
+    delay that a slow or failed answer calls for, -1 after a good one of a strained host, else 0.
     """
 
     token: str
@@ -137,6 +141,7 @@ class PageCommit:
     code: str = ""
     retry_delay_ms: int = 0
     host_pause_ms: int = 0
+    host_strain_ms: int = 0
     body_bytes: int = 0
     links: Sequence[str] = field(default=())
     filtered: Sequence[Filtered] = field(default=())

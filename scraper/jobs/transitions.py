@@ -85,6 +85,18 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _host_delays(text: bytes) -> tuple[int, int]:
+    """A host's delay and its strain, in ms."""
+    delay, _, strain = text.partition(b" ")
+    return int(delay), int(strain or 0)
+
+
+def _size(page: PageCommit) -> int | str:
+    """The body's size, and what the fetch told of its host, if anything."""
+    strain_ms = page.host_strain_ms
+    return f"{page.body_bytes} {strain_ms}" if strain_ms else page.body_bytes
+
+
 class Transitions:
     """Every change of a queue's state. Each call is one atomic script.
 
@@ -153,8 +165,7 @@ class Transitions:
             pages=[
                 LeasedPage(
                     _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]),
-                    int(p[6]), int(p[7]) == 1, _text(p[8]), int(p[9]) == 1,
-                    int(p[10]),
+                    int(p[6]), int(p[7]) == 1, _text(p[8]), int(p[9]) == 1, *_host_delays(p[10]),
                 )
                 for p in (pages[at : at + 11] for at in range(0, len(pages), 11))
             ],
@@ -177,7 +188,7 @@ class Transitions:
             if outcome == "done" and any(" " in link for link in page.links):
                 outcome = "done+"
             args += [
-                page.token, outcome, page.url, page.payload, page.body_bytes,
+                page.token, outcome, page.url, page.payload, _size(page),
                 len(page.links), len(page.filtered),
             ]  # fmt: skip
             if page.outcome is not PageOutcome.DONE:
@@ -230,6 +241,10 @@ class Transitions:
     async def promote_delayed(self, bound: int = 64) -> int:
         """Do what time has made due; how many delayed jobs and pages became ready."""
         return int(await self._run("promote_delayed", bound))
+
+    async def job_pace(self, job_id: str) -> str:
+        """JSON of a job's rate, eta and what holds it up; "" when it has none."""
+        return _text(await self._run("job_pace", job_id))
 
     async def expire_jobs(self, bound: int = 64) -> int:
         """End jobs that are past their maxDuration; how many."""

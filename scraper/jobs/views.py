@@ -94,7 +94,11 @@ class JobView:
             pages=PageCounts(**{name: number(name) for name in PageCounts.__dataclass_fields__}),
             record_bytes=number("bytes"),
             body_bytes=number("body_bytes"),
-            memory=json.loads(text.get("memory") or "{}"),
+            memory={
+                name: value
+                for name, value in json.loads(text.get("memory") or "{}").items()
+                if name != "relief"
+            },
             metadata=json.loads(text["spec"]).get("metadata") or {},
         )
 

@@ -167,9 +167,14 @@ async def store_robots(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.store_robots("http://a.test", "a.test", b"x", HOUR_MS, 5000)
 
 
+async def job_pace(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.start_crawl("crawl", [B, C])
+    return lambda q: q.transitions.job_pace("crawl")
+
+
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
     cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, count_ready,
-    publish_events, report_supervisor, claim_robots, store_robots,
+    publish_events, report_supervisor, claim_robots, store_robots, job_pace,
 )  # fmt: skip

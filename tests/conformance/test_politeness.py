@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scraper.jobs.leases import PageOutcome
+from scraper.jobs.leases import Pace, PageOutcome
+from scraper.jobs.pace import JobPace
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit, submission
 from tests.support.queue_invariants import faults
 from tests.support.queue_snapshot import QueueProbe
@@ -171,3 +172,156 @@ async def test_smaller_limit_of_one_job_does_not_block_anothers_larger(
     assert len(await queue.lease("w1", slots=0, held=["own"], pages=4)) == 4
     assert (await queue.lease_one("w2")).job_id == "own"
     assert len(await queue.lease("w1", slots=0, held=["own"])) == 3
+
+
+# -- delays --------------------------------------------------------------------------------------
+
+
+async def test_with_a_delay_pages_up_to_the_limit_are_leased_with_spaced_starts(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    links = [f"{SLOW}/{number}" for number in range(9)]
+    await queue.start_crawl("crawl", links, host_limit=3, host_delay_ms=100)
+    pages = await queue.lease("w1", horizon_ms=1000)
+    assert len(pages) == 3
+    starts = [page.start_at_ms for page in pages]
+    assert [start - starts[0] for start in starts] == [0, 100, 200]
+    assert {page.host_delay_ms for page in pages} == {100}
+    assert await queue.lease("w2", horizon_ms=1000) == []
+    await queue.end("w1", pages[0])
+    probe.pass_time(300, "hosts")
+    assert len(await queue.lease("w2", horizon_ms=1000)) == 1
+
+
+async def test_no_page_is_leased_whose_start_lies_beyond_the_horizon(queue: QueueDriver) -> None:
+    links = [f"{SLOW}/{number}" for number in range(9)]
+    await queue.start_crawl("crawl", links, host_limit=9, host_delay_ms=100)
+    reply = await queue.ask("w1", horizon_ms=250)
+    assert 0 < len(reply.pages) <= 3
+    assert max(page.start_at_ms for page in reply.pages) <= reply.now_ms + 250
+
+
+@pytest.mark.parametrize(
+    ("pace", "delay_ms"), [(Pace.NORMAL, 5000), (Pace.TURBO, 5000), (Pace.OWN, 0)]
+)
+async def test_crawl_delay_binds_all_jobs_but_those_of_the_sites_owner(
+    queue: QueueDriver, pace: Pace, delay_ms: int
+) -> None:
+    await queue.transitions.store_robots("http://slow.test", "slow.test", b"x", HOUR_MS, 5000)
+    links = [f"{SLOW}/{number}" for number in range(3)]
+    await queue.submit("crawl", f"{SLOW}/", max_pages=9, pace=pace)
+    first = await queue.lease_one(horizon_ms=11_000)
+    assert first.host_delay_ms == delay_ms
+    await queue.end("w1", first, links=links)
+    pages = await queue.lease(horizon_ms=11_000)
+    # The fetch of the file was a start, too.
+    assert len(pages) == (1 if delay_ms else 3)
+
+
+async def test_crawl_delay_outlives_the_hosts_last_fetch(queue: QueueDriver) -> None:
+    await queue.submit("one", f"{SLOW}/1")
+    lease = await queue.lease_one()
+    await queue.transitions.store_robots("http://slow.test", "slow.test", b"x", HOUR_MS, 5000)
+    await queue.end("w1", lease)
+    assert await queue.redis.hget(queue.keys.key("host:slow.test"), "crawl_delay") == b"5000"
+    await queue.submit("two", f"{SLOW}/2")
+    assert await queue.lease() == []
+
+
+async def test_delay_of_a_slow_host_rises_at_once_and_falls_page_by_page(
+    queue: QueueDriver,
+) -> None:
+    links = [f"{SLOW}/{number}" for number in range(40)]
+    await queue.start_crawl("crawl", links, max_pages=99)
+    delays = []
+    for strain in (2000, 1000, *[-1] * 30):
+        page = await queue.lease_one(horizon_ms=HOUR_MS)
+        delays.append(page.host_delay_ms)
+        assert page.host_strain_ms == page.host_delay_ms
+        await queue.end("w1", page, host_strain_ms=strain)
+    assert delays[:5] == [0, 2000, 1500, 1200, 960]
+    assert delays == [0, *sorted(delays[1:], reverse=True)]
+    assert delays[-1] == 0
+
+
+async def test_turbo_jobs_are_spared_the_delay_of_a_slow_host(queue: QueueDriver) -> None:
+    await queue.submit("one", f"{SLOW}/1")
+    await queue.end("w1", await queue.lease_one(), host_strain_ms=60_000)
+    await queue.submit("polite", f"{SLOW}/2")
+    await queue.submit("turbo", f"{SLOW}/3", pace=Pace.TURBO)
+    await queue.submit("turbo-too", f"{SLOW}/4", pace=Pace.TURBO)
+    pages = await queue.lease()
+    assert {page.job_id: page.host_delay_ms for page in pages} == {
+        "polite": 60_000, "turbo": 0, "turbo-too": 0,
+    }  # fmt: skip
+
+
+async def test_host_that_sends_us_away_rests_twice_as_long_each_time(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    links = [f"{SLOW}/{number}" for number in range(20)]
+    await queue.start_crawl("crawl", links, max_pages=99)
+    rests = []
+    for _ in range(4):
+        pages = await queue.lease(pages=2)
+        for page in pages:  # two fetches that were in flight at once count as one time
+            await queue.end("w1", page, PageOutcome.FAILED, host_pause_ms=-1000)
+        reply = await queue.ask()
+        assert reply.pages == []
+        until = int(await queue.redis.hget(queue.keys.key("host:slow.test"), "paused_until"))
+        rests.append(round((until - reply.now_ms) / 1000))
+        probe.pass_time(until - reply.now_ms + 1, "hosts")
+    assert rests == [1, 2, 4, 8]
+    page = await queue.lease_one()
+    assert page.host_strain_ms > 0
+    await queue.end("w1", page, host_strain_ms=-1)
+    page = await queue.lease_one()
+    await queue.end("w1", page, PageOutcome.FAILED, host_pause_ms=-1000)
+    until = int(await queue.redis.hget(queue.keys.key("host:slow.test"), "paused_until"))
+    assert until - (await queue.ask()).now_ms <= 1000
+
+
+# -- what holds a job up ---------------------------------------------------------------------------
+
+
+async def test_pace_of_a_job_says_what_holds_it_up(queue: QueueDriver) -> None:
+    async def reason() -> str:
+        pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
+        assert bool(pace.reason) == bool(pace.held_up_by)
+        return pace.reason
+
+    links = [f"{SLOW}/{number}" for number in range(20)]
+    await queue.start_crawl("crawl", links, max_pages=99, host_limit=1)
+    assert await reason() == ""
+    page = await queue.lease_one()
+    assert await reason() == "host_limit"
+    await queue.end("w1", page, host_strain_ms=3000)
+    assert await reason() == "slow_host"
+    await queue.transitions.store_robots("http://slow.test", "slow.test", b"x", HOUR_MS, 20_000)
+    assert await reason() == "crawl_delay"
+    await queue.end("w1", await queue.lease_one(horizon_ms=HOUR_MS), host_pause_ms=5000,
+                    outcome=PageOutcome.FAILED)  # fmt: skip
+    assert await reason() == "host_pause"
+
+
+async def test_pace_says_when_it_is_other_customers_turn(queue: QueueDriver) -> None:
+    await queue.start_crawl("crawl", [f"{SLOW}/1"], customer_id="a")
+    await queue.submit("other", "http://other.test/", customer_id="b")
+    pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
+    assert pace.reason == "turn"
+
+
+async def test_eta_of_a_delayed_job_is_its_pages_times_the_delay(queue: QueueDriver) -> None:
+    await queue.transitions.store_robots("http://slow.test", "slow.test", b"x", HOUR_MS, 10_000)
+    links = [f"{SLOW}/{number}" for number in range(20)]
+    await queue.submit("crawl", f"{SLOW}/", max_pages=99)
+    await queue.end("w1", await queue.lease_one(horizon_ms=HOUR_MS), links=links)
+    pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
+    assert pace.eta_ms == 20 * 10_000
+
+
+async def test_ended_and_unknown_jobs_have_no_pace(queue: QueueDriver) -> None:
+    await queue.submit("one")
+    await queue.end("w1", await queue.lease_one())
+    assert await queue.transitions.job_pace("one") == ""
+    assert await queue.transitions.job_pace("never") == ""

@@ -19,7 +19,7 @@ from tests.support.server_kinds import ServerAccess
 
 pytestmark = pytest.mark.anyio
 
-CHANGING = re.compile(r"\b(1[0-9]{12}|359[0-9]{4}|r[0-9]+)\b")
+CHANGING = re.compile(r'\b(1[0-9]{12}|359[0-9]{4}|r[0-9]+)\b|"rate": "[^"]+"')
 
 
 def _end_state(probe: QueueProbe) -> dict[str, str]:

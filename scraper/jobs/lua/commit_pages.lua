@@ -4,7 +4,7 @@
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
 --         token, outcome (done | done+ | failed | skipped | retry), final URL, record or error
---         (JSON), body bytes, n links, n reasons,
+--         (JSON), "<body bytes>[ <strain of its host, see host_strain>]", n links, n reasons,
 --         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause
 --         ms,
 --         n links x "<url>", for done+ "<url>[ <extra>]",
@@ -294,11 +294,6 @@ local function end_page(job, page, outcome, lease_url, url, code, payload, delay
   return code
 end
 
-local function pause_host(host, ms)
-  local until_now = number_of(call('HGET', host_key(host), 'paused_until'))
-  call('HSET', host_key(host), 'paused_until', math.max(until_now, NOW + ms))
-end
-
 -- It was handled, and the worker lives.
 local function clear_suspect(job, lease_url, recorded)
   if call('HDEL', suspects_key(job.id), lease_url, recorded) > 0 then
@@ -328,7 +323,14 @@ local function commit_one(i)
   local job, a = place.of_job, starts[i]
   left_hosts[place.host] = (left_hosts[place.host] or 0) + 1
   job.ended = job.ended + 1
-  job.body_bytes = job.body_bytes + ARGV[a + 4]
+  job.last_host = place.host
+  local body_bytes = tonumber(ARGV[a + 4])
+  if not body_bytes then
+    local strain
+    body_bytes, strain = string.match(ARGV[a + 4], '^(%d+) (%-?%d+)$')
+    host_strain(place.host, tonumber(strain))
+  end
+  job.body_bytes = job.body_bytes + body_bytes
   add_filtered(job, i)
   local status, outcome, code, payload, delay = 'ok', ARGV[a + 1], nil, nil, nil
   if IS_DONE[outcome] then
@@ -337,7 +339,7 @@ local function commit_one(i)
   else
     code, payload, delay = ARGV[a + 7], ARGV[a + 3], tonumber(ARGV[a + 8])
     local pause = number_in(ARGV[a + 9])
-    if pause > 0 then pause_host(place.host, pause) end
+    if pause ~= 0 then host_pause(place.host, pause) end
   end
   local lease_url, url = lease_urls[i], ARGV[a + 2]
   if status ~= 'duplicate' then
@@ -352,14 +354,21 @@ local function commit_one(i)
 end
 
 local function progress(job)
-  if NOW - job.progress_at < 1000 then return end
-  local seconds = math.max(0.001, (NOW - number_of(job.started_at or NOW)) / 1000)
-  local rate = job.done / seconds
-  local goal = math.min(job.known - job.failed - job.skipped, job.max_pages)
+  local since = NOW - job.progress_at
+  if since < 1000 then return end
+  local f = fields(job_key(job.id), 'host_limit', 'host_delay_ms', 'pace', 'rate', 'progress_done')
+  if job.progress_at == 0 then since = math.max(1, NOW - number_of(job.started_at or NOW)) end
+  local rate = math.max(0, job.done - number_of(f[5])) / since * 1000
+  if f[4] then rate = 0.5 * rate + 0.5 * tonumber(f[4]) end
+  rate = math.floor(rate * 100) / 100
   job_put(job, 'progress_at', NOW)
+  job_put(job, 'progress_done', job.done)
+  job_put(job, 'rate', tostring(rate))
+  local slow = held_up_by(job, job.last_host, f)
+  if not slow and find(ARGV[2], '"relief"', 1, true) then slow = {reason = 'memory'} end
   emit('jobProgress', job.id, job.customer, {workerId = worker_name(worker),
-    pagesScraped = job.done, totalPages = job.known, rate = math.floor(rate * 100) / 100,
-    eta = rate > 0 and math.floor(math.max(0, goal - job.done) / rate * 1000) or nil})
+    pagesScraped = job.done, totalPages = job.known, rate = rate, eta = eta_of(job, rate, slow),
+    slow = slow})
 end
 
 -- Append in steps; returns the list's length.

@@ -7,7 +7,8 @@
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known, or all wants filled), pages, jobs, gone}
 --         pages: eleven texts for each: token, job, url, depth, attempt, found on, start at ms,
---                contended, extra, suspect (1: to be handled alone), ms between two starts at its host
+--                contended, extra, suspect (1: to be handled alone), "<ms between two starts at its host>[
+--                <its strain>]"
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
@@ -127,12 +128,17 @@ local function tell(token, id, host, start_at, url, page, suspect, delay)
   told[n + 10], told[n + 11] = suspect, delay
 end
 
+-- A host's delay, and its strain where there is any, for the worker.
+local function delays_text(delay, strain)
+  return strain > 0 and whole(delay) .. ' ' .. whole(strain) or whole(delay)
+end
+
 -- `delay` ms lie between the starts of two pages.
-local function grant(job, host, urls, pages, start_at, delay)
+local function grant(job, host, urls, pages, start_at, delay, strain)
   local n, id = #urls, job.id
   if job.state == 'waiting' then activate(job) end
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  local start_text, delay_text = string.format('%.0f', start_at), whole(delay)
+  local start_text, delay_text = string.format('%.0f', start_at), delays_text(delay, strain)
   local place = ' ' .. id .. ' ' .. host .. ' '
   local packed, at = {}, #leases
   for i = 1, n do
@@ -166,14 +172,14 @@ local function try_lane(lane, most)
     job_put(job, 'starved', '1')
     return lane_remove(id, job, host)
   end
-  local places, at, delay = host_gate(host, job.host_limit, job.host_delay_ms, job.pace)
+  local places, at, delay, strain = host_gate(host, job.host_limit, job.host_delay_ms, job.pace)
   if places <= 0 then return lane_park(id, job, host, nil) end
   if at > NOW + horizon then return lane_park(id, job, host, at) end
   local first = math.max(at, NOW)
   if delay > 0 then places = math.min(places, math.floor((NOW + horizon - first) / delay) + 1) end
   local urls, pages = pop_pages(id, host, math.min(most, budget, places))
   if #urls > 0 then
-    grant(job, host, urls, pages, first, delay)
+    grant(job, host, urls, pages, first, delay, strain)
   elseif call('EXISTS', lane_key(id, host)) == 0 then
     lane_end(id, job, host)
   end
@@ -298,9 +304,9 @@ local function tell_again(text)
       local lease = lease_unpack(packed)
       local job = job_load(lease.job, LEASE_FIELDS)
       local suspect = call('HEXISTS', suspects_key(lease.job), lease.url)
-      local _, _, delay = host_gate(lease.host, job.host_limit, job.host_delay_ms, job.pace)
+      local _, _, delay, strain = host_gate(lease.host, job.host_limit, job.host_delay_ms, job.pace)
       tell(token, lease.job, lease.host, whole(lease.start_at), lease.url, lease.page,
-        whole(suspect), whole(delay))
+        whole(suspect), delays_text(delay, strain))
     end
   end
 end

@@ -81,13 +81,15 @@ end
 -- What a host asks of a job: how many of its pages may be fetched (none: a release will tell), from
 -- when on (epoch in ms), and the time between two starts in ms. Of the job: its limit, its own delay
 -- and its pace (`turbo` is spared the adaptive delay, `own` the Crawl-delay too; a pause nobody).
+-- Last, its adaptive delay in ms (1: none, but it sent us away of late; 0: it is well).
 local function host_gate(host, limit, delay_ms, pace)
-  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until', 'crawl_delay', 'slow_delay')
+  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until', 'crawl_delay',
+    'slow_delay', 'pushbacks')
   local at, delay = number_of(f[3]), delay_ms
   if f[4] and pace ~= 'own' then delay = math.max(delay, tonumber(f[4])) end
   if f[5] and pace == 'normal' then delay = math.max(delay, tonumber(f[5])) end
   if delay > 0 or pace == 'normal' then at = math.max(at, number_of(f[2])) end
-  return limit - number_of(f[1]), at, delay
+  return limit - number_of(f[1]), at, delay, f[5] and tonumber(f[5]) or f[6] and 1 or 0
 end
 
 local PARK_CHECK_MS = 1000   -- a parked lane is looked at again at the latest after this
@@ -140,6 +142,50 @@ local function host_pace(host, delay, ttl)
   call('HSET', key, 'crawl_delay', delay, 'pace_until', NOW + ttl,
     'next_at', math.max(number_of(f[2]), NOW + delay))
   if number_of(f[1]) <= 0 then call('PEXPIRE', key, ttl + 1000) end
+end
+
+local STRAIN_KEPT_MS = 60000   -- what was learnt of a host outlives its last fetch by this
+local SLOW_LEAST_MS = 50       -- less is no delay
+local PAUSE_MOST_MS = 300000
+
+local function host_remember(key, until_at)
+  local known = number_of(call('HGET', key, 'pace_until'))
+  if until_at > known then call('HSET', key, 'pace_until', string.format('%.0f', until_at)) end
+end
+
+-- How a fetch went, as AutoThrottle judges it: `strain` > 0 is the delay in ms that the answer calls
+-- for (it was slow, or failed): the adaptive delay rises to it at once. < 0: all is well; it falls
+-- by a fifth.
+local function host_strain(host, strain)
+  local key = host_key(host)
+  local slow = number_of(call('HGET', key, 'slow_delay'))
+  if strain > 0 then
+    slow = math.max(strain, (slow + strain) / 2)
+    host_remember(key, NOW + STRAIN_KEPT_MS)
+  else
+    slow = slow * 0.8
+    call('HDEL', key, 'pushbacks')
+  end
+  if slow < SLOW_LEAST_MS then
+    call('HDEL', key, 'slow_delay')
+  else
+    call('HSET', key, 'slow_delay', math.floor(slow))
+  end
+end
+
+-- The host sends us away (429, 503) for `ms`. < 0: it did not say for how long; then -ms, and twice
+-- that at each further time, unless it did so while it was paused already.
+local function host_pause(host, ms)
+  local key = host_key(host)
+  local known = number_of(call('HGET', key, 'paused_until'))
+  if ms < 0 then
+    if known > NOW then return end
+    local times = call('HINCRBY', key, 'pushbacks', 1)
+    ms = math.min(-ms * 2 ^ math.min(times - 1, 20), PAUSE_MOST_MS)
+  end
+  local until_at = math.max(known, NOW + ms)
+  call('HSET', key, 'paused_until', string.format('%.0f', until_at))
+  host_remember(key, until_at + STRAIN_KEPT_MS)
 end
 
 -- Wake parked lanes of a host at `at`, or up to `lanes` of them now when that time has come.
