@@ -75,7 +75,7 @@ def test_limit_and_delay_hold_over_two_supervisors_with_two_workers_each(
         assert good >= 0.999
         assert gaps[0] >= 0.75 * DELAY_MS
     else:
-        # On a machine that runs other tests beside, the log itself is late now and then; not in all.
+        # On a machine that runs other tests beside, the log itself is late now and then.
         assert (starts[-1] - starts[0]) * 1000 >= 0.95 * DELAY_MS * len(gaps)
         assert gaps[len(gaps) // 2] >= 0.9 * DELAY_MS
         assert gaps[0] >= 0.3 * DELAY_MS
