@@ -1,0 +1,145 @@
+"""The API is what its description says: no other answer, no fault of the server, no way across."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.integration.conftest import QueuePlace
+from tests.support.http_api import OPERATOR, Api, Reply, http_server
+from tests.support.processes import run
+
+EXAMPLES = int(os.environ.get("HTTP_EXAMPLES", "12"))
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
+JOB = {"type": "single-page", "url": "http://site.test/"}
+# They answer as long as they are asked: not for requests that wait for an end.
+STREAMS = re.compile(r"/events$")
+
+
+@pytest.fixture(scope="module")
+def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
+    return QueuePlace(redis_url, f"described-{tmp_path_factory.mktemp('http').name}")
+
+
+@pytest.fixture(scope="module")
+def operator(where: QueuePlace) -> Iterator[Api]:
+    with http_server(where.url, where.name, API_TOKEN=OPERATOR) as api:
+        yield api
+
+
+def description(api: Api) -> dict[str, Any]:
+    described: dict[str, Any] = api.get("/openapi.json").json
+    return described
+
+
+@pytest.mark.timeout(300)
+def test_generated_requests_get_described_answers(operator: Api) -> None:
+    """No 5xx but those of an absent supervisor, and nothing outside of the description."""
+    schema = schemathesis.openapi.from_dict(description(operator))
+    operator.post("/jobs", {**JOB, "jobId": "known"})
+    url = f"http://127.0.0.1:{operator.port}"
+    seen: set[str] = set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if STREAMS.search(operation.path):
+            continue
+        seen.add(f"{operation.method.upper()} {operation.path}")
+        _try(operation, url)
+    assert len(seen) > 25
+
+
+def _try(operation: APIOperation, url: str) -> None:
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None,
+        phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    def check(case: Case) -> None:
+        # Waiting is tested elsewhere.
+        (case.query or {}).pop("wait", None)
+        headers = {"Authorization": f"Bearer {OPERATOR}"}
+        response = case.call(base_url=url, headers=headers, timeout=30)
+        assert response.status_code < 500, (case.as_curl_command(), response.text)
+        case.validate_response(response, checks=CHECKS)
+
+    check()
+
+
+# What a customer may call at all; everything else is the operator's.
+OF_CUSTOMERS = {
+    "POST /jobs", "GET /jobs", "GET /events", "GET /rejected", "GET /presets", "GET /health/live",
+    "GET /health/ready",
+}  # fmt: skip
+MARK = "not-for-acme"
+
+
+def token_of(where: QueuePlace, customer: str) -> str:
+    done = run("supervisor", "token", "create", "--customer-id", customer, env=where.env())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def calls(api: Api) -> Iterator[tuple[str, str]]:
+    """Every method and path of the description."""
+    for path, operations in description(api)["paths"].items():
+        for method in operations:
+            yield method.upper(), path
+
+
+def test_no_endpoint_leads_to_another_customers_things(where: QueuePlace, operator: Api) -> None:
+    acme = operator.by(token_of(where, "acme"))
+    other = operator.by(token_of(where, "other"))
+    job = {"type": "full-crawl", "url": f"http://{MARK}.test/", "metadata": {"of": MARK}}
+    for job_id in ("theirs", "theirs-ended"):
+        other.post("/jobs", {**job, "jobId": job_id})
+    other.post("/jobs/theirs-ended/cancel")
+    ids = ("theirs", "theirs-ended")
+    before = [other.get(f"/jobs/{job_id}").json for job_id in ids]
+    assert MARK in json.dumps(before), "they see it themselves"
+    tried = 0
+    for method, path in calls(operator):
+        for job_id in ids if "{jobId}" in path else ids[:1]:
+            reply = _call_as(acme, method, path, job_id)
+            tried += 1
+            assert MARK.encode() not in reply.body, (method, path)
+            if "{jobId}" in path:
+                assert (reply.status, reply.code) == (404, "job_not_found"), (method, path)
+            elif f"{method} {path}" not in OF_CUSTOMERS:
+                assert (reply.status, reply.code) == (403, "operator_only"), (method, path)
+    assert tried > 35
+    assert [other.get(f"/jobs/{job_id}").json for job_id in ids] == before
+
+
+def _call_as(api: Api, method: str, path: str, job_id: str) -> Reply:
+    """A call with all that it needs, were it the customer's own."""
+    filled = path.replace("{jobId}", job_id).replace("{workerId}", "worker-1")
+    if path == "/events":
+        filled += "?after=0-0&follow=false"
+    if path.endswith("/explain"):
+        filled += f"?url=http://{MARK}.test/"
+    content: Any = None
+    if (method, path) == ("POST", "/jobs"):
+        # Their id, and a list of jobs in their name.
+        taken = api.post("/jobs", {**JOB, "jobId": job_id})
+        assert (taken.status, taken.code) == (409, "job_id_taken")
+        content = [{**JOB, "customerId": "other"}]
+    if path == "/workers/count":
+        content = {"count": 1}
+    reply = api.call(method, filled, content)
+    if (method, path) == ("POST", "/jobs"):
+        assert (reply.status, reply.code) == (403, "other_customer")
+    return reply
