@@ -17,6 +17,7 @@ from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.version import VERSION
 from supervisor.children import Children, Slot
 from supervisor.health import HealthStatus
+from supervisor.loop_lag import LoopLag
 from supervisor.memory import MemoryUsage
 from supervisor.name_claim import NameClaim
 
@@ -68,6 +69,7 @@ class FleetReporter:
         *,
         takes_orders: bool,
         health: Callable[[], HealthStatus | None],
+        lag: LoopLag,
     ) -> None:
         """`health`: the newest reading, None where health is not monitored."""
         self._queue = queue
@@ -75,6 +77,7 @@ class FleetReporter:
         self._claim = claim
         self._takes_orders = takes_orders
         self._health = health
+        self._lag = lag
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     async def run(self) -> None:
@@ -123,4 +126,5 @@ class FleetReporter:
                 "used": memory.used, "total": memory.total, "percentUsed": memory.percent_used,
             } if memory else None,
             "health": health.to_json() if health else None,
+            "loopLagMs": self._lag.take_ms(),
         }  # fmt: skip

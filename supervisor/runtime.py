@@ -25,6 +25,7 @@ from supervisor.health import HealthStatus
 from supervisor.http_process import HttpServerKeeper
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
+from supervisor.loop_lag import LoopLag
 from supervisor.memory_warden import MemoryWarden, memory_limits
 from supervisor.monitor import HealthMonitor
 from supervisor.name_claim import NameClaim
@@ -138,12 +139,15 @@ class Runtime:
         self.duties.start("feed", self.feed.run)
         self.duties.start("events", self.broadcast.run)
         self.duties.start("due", self._keep_time)
+        lag = LoopLag()
+        self.duties.start("lag", lag.run)
         reporter = FleetReporter(
             self.queue,
             self.children,
             self._claim,
             takes_orders=watch_doors,
             health=self._last_health,
+            lag=lag,
         )
         self.duties.start("report", reporter.run)
         self._undo.push_async_callback(self._leave, reporter)

@@ -62,7 +62,7 @@ def _place(event_id: str) -> tuple[str, int]:
     if not number:
         return entry, 0
     ms, sequence = _order(entry)
-    before = f"{ms}-{sequence - 1}" if sequence else f"{ms - 1}-{2**64 - 1}"
+    before = f"{ms}-{sequence - 1}" if sequence else f"{max(0, ms - 1)}-{2**64 - 1}"
     return before, int(number)
 
 
@@ -124,7 +124,8 @@ class EventReader:
             self._number = int(info["entries-added"])
         elif self._number is not None:
             self._number += len(entries)
-        self.position = events[-1].id
+        # Not by the events: a position that nobody was given may leave none of them.
+        self.position = entries[-1][0].decode()
         return [gap, *events] if gap else events
 
     def _gap(self, first: str, info: Any) -> QueueEvent | None:

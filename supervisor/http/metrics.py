@@ -225,7 +225,13 @@ class _Families(Collector):
             "scraper_supervisor_healthy", "1 when it finds nothing wrong.", None,
             ["queue", "supervisor"],
         )  # fmt: skip
+        lag = GaugeMetricFamily(
+            "scraper_supervisor_loop_lag_seconds", "Worst lag of its event loop in the last 2 s.",
+            None, ["queue", "supervisor"],
+        )  # fmt: skip
         for report in self._it.reports:
+            if "loopLagMs" in report:
+                lag.add_metric([self._it.queue, report["name"]], report["loopLagMs"] / 1000)
             if report.get("health"):
                 healthy.add_metric(
                     [self._it.queue, report["name"]], float(report["health"]["healthy"])
@@ -239,7 +245,7 @@ class _Families(Collector):
                 if worker["memoryBytes"] is not None:
                     memory.add_metric(place, worker["memoryBytes"])
         yield self._gauges("workers", "Workers of all machines, by state.", "state", states)
-        yield from (memory, limit, pages, restarts, healthy)
+        yield from (memory, limit, pages, restarts, healthy, lag)
 
     def _of_http(self) -> Iterator[Metric]:
         it = self._it

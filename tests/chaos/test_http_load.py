@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import psutil
 import pytest
@@ -132,6 +133,19 @@ def _is_up(api: Api) -> bool:
         return False
 
 
+def _watch_lag(api: Api, lags: list[float], is_over: threading.Event) -> None:
+    """The worst lag that the supervisor reports, every two seconds."""
+    while not is_over.wait(1.0):
+        [supervisor] = api.get("/workers").json["supervisors"]
+        lags.append(supervisor["loopLagMs"])
+
+
+def _pages_per_s(api: Api) -> int:
+    job = api.get("/jobs/crawl").json
+    took_s = time.time() - datetime.fromisoformat(job["startedAt"]).timestamp()
+    return round(job["pages"]["done"] / took_s)
+
+
 def test_all_that_was_accepted_exists_beside_a_crawl(
     service: tuple[Api, int], place: QueuePlace
 ) -> None:
@@ -148,6 +162,10 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
         # Not to be fetched: the crawl is the load.
         later = {"type": "single-page", "url": f"{site.url}/1", "delay": 86_400_000}
         accepted: Counter[str] = Counter()
+        lags: list[float] = []
+        is_over = threading.Event()
+        watch = threading.Thread(target=_watch_lag, args=(api, lags, is_over))
+        watch.start()
         took: list[float] = []
 
         def submit(number: int) -> None:
@@ -172,6 +190,8 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
         with ThreadPoolExecutor(8) as pool:
             made = list(pool.map(lambda n: api.post("/jobs", later), range(SINGLES)))
         singles_s = time.monotonic() - started_s
+        is_over.set()
+        watch.join()
         assert {reply.status for reply in made} == {201}
         accepted.update(reply.json["jobId"] for reply in made)
         assert set(accepted.values()) == {1}
@@ -186,6 +206,8 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
                 "batches": f"{10 * SECONDS} x {BATCH} jobs (twice) in {batches_s:.1f} s",
                 "batch, median and worst": [round(took[len(took) // 2], 3), round(took[-1], 3)],
                 "single submits/s": round(SINGLES / singles_s),
+                "lag of the supervisor's loop, worst ms": max(lags),
+                "pages/s beside it": _pages_per_s(api),
             }
         )
     )

@@ -265,6 +265,15 @@ async def test_a_client_that_comes_back_misses_nothing(api: Api, queue: QueueDri
         assert next(events).name == "jobCancelled"
 
 
+@pytest.mark.parametrize("place", ["0-0.1", "1-0.999999"])
+async def test_a_place_that_nobody_was_given_is_no_trouble(
+    api: Api, queue: QueueDriver, place: str
+) -> None:
+    await queue.start_crawl("crawl", [f"http://site.test/{n}" for n in range(3)])
+    with api.stream(f"/events?after={place}&follow=false") as events:
+        assert "jobWaiting" in {event.name for event in events}
+
+
 async def test_trimmed_events_are_told_as_a_gap(api: Api, queue: QueueDriver) -> None:
     for number in range(20):
         await queue.submit(f"j{number}")

@@ -48,7 +48,7 @@ def description(api: Api) -> dict[str, Any]:
 
 @pytest.mark.timeout(300)
 def test_generated_requests_get_described_answers(operator: Api) -> None:
-    """No 5xx but those of an absent supervisor, and nothing outside of the description."""
+    """No 5xx, and nothing outside of the description."""
     schema = schemathesis.openapi.from_dict(description(operator))
     operator.post("/jobs", {**JOB, "jobId": "known"})
     url = f"http://127.0.0.1:{operator.port}"
@@ -73,7 +73,9 @@ def _try(operation: APIOperation, url: str) -> None:
         (case.query or {}).pop("wait", None)
         headers = {"Authorization": f"Bearer {OPERATOR}"}
         response = case.call(base_url=url, headers=headers, timeout=30)
-        assert response.status_code < 500, (case.as_curl_command(), response.text)
+        # Jobs wait here, and there are no workers: /health may say so.
+        is_unhealthy = (operation.path, response.status_code) == ("/health", 503)
+        assert response.status_code < 500 or is_unhealthy, (case.as_curl_command(), response.text)
         case.validate_response(response, checks=CHECKS)
 
     check()

@@ -37,7 +37,7 @@ def readings() -> Readings:
         measured=Measured(
             {name: Histogram(bounds) for name, bounds in HISTOGRAMS.items()}, {"done": 5}
         ),
-        reports=[{"name": "s", "workers": [WORKER], "health": {"healthy": True}}],
+        reports=[{"name": "s", "workers": [WORKER], "health": {"healthy": True}, "loopLagMs": 2.5}],
         redis_latency_s=0.001,
         redis_memory={"used_memory": 1, "maxmemory": 2},
         oldest_waiting_s=1.0,
@@ -115,7 +115,8 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
     used = set(re.findall(r"\bscraper_\w+", RULES.read_text() + DASHBOARD.read_text()))
     told = {re.sub(r"_(bucket|count|sum)$", "_bucket", name) for name in names_told()}
     left_out = {"scraper_build_info", "scraper_supervisor_healthy", "scraper_pushes_rejected_total",
-                "scraper_jobs_submitted_total", "scraper_worker_pages"}  # fmt: skip
+                "scraper_jobs_submitted_total", "scraper_worker_pages",
+                "scraper_supervisor_loop_lag_seconds"}  # fmt: skip
     assert told - used == left_out
 
 
