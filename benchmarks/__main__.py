@@ -113,6 +113,15 @@ def _as_text(outcome: dict[str, Any]) -> str:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["extraction"]:
+        # A table of its own: it measures quality and needs no server.
+        from benchmarks import extraction
+
+        try:
+            return extraction.main(sys.argv[2:])
+        except BenchmarkError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     chosen = options()
     try:
         outcome = run(chosen)
