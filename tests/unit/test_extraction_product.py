@@ -289,6 +289,14 @@ def test_gtin_must_have_a_right_check_digit(written: object, gtin: str | None) -
     assert product_of(json_ld({"@type": "Product", "name": "x", "gtin": written}))["gtin"] == gtin
 
 
+def test_isbn_as_the_shops_number_is_the_gtin_too() -> None:
+    product = product_of(json_ld({"@type": "Book", "name": "x", "sku": "9783161484100"}))
+    assert (product["gtin"], product["sources"]["gtin"]) == ("9783161484100", "jsonLd")
+    assert (
+        product_of(json_ld({"@type": "Book", "name": "x", "sku": "9783161484101"}))["gtin"] is None
+    )
+
+
 def test_turbo_reads_the_product_from_markup_alone() -> None:
     assert product_of(json_ld(SHOE), profile=Profile.LINKS)["price"] == 1299.0
     shop = "<h1>Shoe</h1><b class=price>5 €</b><form action=/cart></form>"

@@ -32,7 +32,7 @@ _TYPES: Final = """
     SoftwareApplication product
 """
 PRODUCT_TYPES: Final = frozenset(_TYPES.split())
-GTIN_NAMES: Final = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn", "productID")
+GTIN_NAMES: Final = ("gtin13", "gtin", "gtin14", "gtin12", "gtin8", "ean", "isbn")
 _TAG = re.compile(r"<[^<>]{0,500}>")
 
 

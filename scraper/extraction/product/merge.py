@@ -9,6 +9,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from scraper.extraction.product.from_open_graph import fields_from_open_graph, is_product
 from scraper.extraction.product.from_schema import fields_from_schema
+from scraper.extraction.product.values import read_gtin
 from scraper.extraction.schema_org import Item
 from scraper.extraction.text import encodable
 
@@ -90,6 +91,12 @@ def _merged(
         else:
             empty = _EMPTY.get(name)
             product[name] = list(empty) if isinstance(empty, list) else None
+    # Shops of books use the ISBN as their own number.
+    sku = product["sku"]
+    if product["gtin"] is None and isinstance(sku, str) and sku.startswith(("978", "979")):
+        isbn = read_gtin(sku)
+        if isbn and len(isbn) > 12:
+            product["gtin"], sources["gtin"] = isbn, sources["sku"]
     if product["currency"] is None and product["price"] is not None:
         source = _source_of("currency", found)
         if source:
