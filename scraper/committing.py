@@ -109,6 +109,7 @@ class Committer:
         size, count = 0, 0
         for _, commit in self._pending[:BATCH_PAGES]:
             size += len(commit.payload) + sum(map(len, commit.links))
+            size += sum(len(link.url) for link in commit.charged)
             if count and size > self._max_commit_bytes:
                 break
             count += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scraper.extraction import Extras, Profile
 from scraper.jobs.leases import LeasedJob
 from scraper.jobs.model import JobSpec
-from scraper.scope import LinkResolver, Scope, host_key
+from scraper.scope import LinkResolver, Scope, scope_of
 
 if TYPE_CHECKING:
     from scraper.lineage import PageWork
@@ -52,6 +52,7 @@ class JobRun:
         )
         self.known: dict[str, int] = {}
         self.filtered: set[str] = set()
+        self.follows_nofollow = self.spec.follow_nofollow or self.spec.own_site
         # Not the job's id: a second attempt must start without the cookies of the first.
         self.cookiejar = next(_cookiejars)
         self._set_scope()
@@ -61,13 +62,7 @@ class JobRun:
         if self.is_single_page:
             self.scope, self.resolver = _site_of(self.site or spec.url)
             return
-        self.scope = Scope.for_job(
-            spec.url,
-            include_paths=spec.include_paths,
-            exclude_paths=spec.exclude_paths,
-            max_depth=spec.max_depth,
-            site_hosts=(host_key(self.site),) if self.site else (),
-        )
+        self.scope = scope_of(spec, self.site)
         self.resolver = LinkResolver(self.scope, capacity=LINKS_REMEMBERED)
 
     def update(self, job: LeasedJob) -> None:
@@ -94,6 +89,8 @@ class JobRun:
         if len(self.known) + len(work.links) > KNOWN_URLS_KEPT:
             self.known.clear()
         self.known.update(dict.fromkeys(work.links, work.lease.depth + 1))
+        if work.charged:
+            self.known.update((link.url, link.depth) for link in work.charged.values())
         if len(self.filtered) > KNOWN_URLS_KEPT:
             self.filtered.clear()
         self.filtered.update(item.sample for item in work.filtered if item.sample)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -22,10 +22,10 @@ from scraper.extraction import (
     is_html,
     parse_page,
 )
-from scraper.jobs.leases import Filtered
+from scraper.jobs.leases import ChargedLink, Filtered
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work
-from scraper.scope import InvalidUrlError, Link
+from scraper.scope import InvalidUrlError, Link, Suspicion
 
 # Reasons of which no sample is kept: there is no page behind them.
 NOT_SAMPLED = frozenset({"scheme"})
@@ -106,7 +106,7 @@ class JobSpider(Spider):
             extras=work.run.extras,
             content_language=_header(response, b"Content-Language"),
         )
-        internal, external = self._add_links(page, work)
+        internal, external = self._add_links(page, work, _asks_not_to_follow(response))
         return build_record(
             page,
             html=response.text if work.run.spec.html and hasattr(response, "text") else None,
@@ -116,9 +116,12 @@ class JobSpider(Spider):
         )
 
     def _add_links(
-        self, page: ParsedPage, work: PageWork
+        self, page: ParsedPage, work: PageWork, has_nofollow: bool
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Hand the page's links to the frontier; its internal and external ones for the record."""
+        """Hand the page's links to the frontier; its internal and external ones for the record.
+
+        `has_nofollow`: the page's headers ask not to follow any.
+        """
         depth = work.lease.depth + 1
         anchors = page.anchors
         hrefs = [anchor.href for anchor in anchors]
@@ -128,19 +131,65 @@ class JobSpider(Spider):
         except InvalidUrlError:
             resolved = resolve_links(work.final_url, hrefs, depth, encoding=page.encoding)
         if self.follows_links:
-            self._follow(resolved.links, depth, work)
+            unfollowed: Collection[Link] = ()
+            if not work.run.follows_nofollow:
+                is_whole_page = has_nofollow or page.nofollow
+                unfollowed = _unfollowed(anchors, resolved.targets, is_whole_page)
+            follow(resolved.links, depth, work, unfollowed)
+            # Where the page itself says that it, or what is to be read, is to be found.
+            others = [
+                url for url in (page.canonical, page.refresh) if url and url != work.final_url
+            ]
+            if others:
+                follow(resolve_links(work.final_url, others, depth).links, depth, work)
             if resolved.dropped:
                 work.filtered.append(Filtered("scheme", resolved.dropped))
         return _recorded_links(anchors, resolved.targets)
 
-    def _follow(self, links: Iterable[Link], depth: int, work: PageWork) -> None:
-        known, filtered = work.run.known, work.run.filtered
-        for link in links:
-            if link.reason is None:
-                if known.get(link.url, depth + 1) > depth:
-                    work.links[link.url] = ""
-            elif link.url not in filtered:
-                work.filtered.append(Filtered(link.reason, 1, link.url))
+
+def follow(
+    links: Iterable[Link], depth: int, work: PageWork, unfollowed: Collection[Link] = ()
+) -> None:
+    """Hand links, found `depth` away from the start, to the frontier or to the count of those that
+    are left out; `unfollowed` of those that belong are, too."""
+    known, filtered = work.run.known, work.run.filtered
+    for link in links:
+        if link.reason is not None or link in unfollowed:
+            if link.url not in filtered:
+                work.filtered.append(Filtered(link.reason or "nofollow", 1, link.url))
+        elif known.get(link.url, depth + 1) > depth:
+            if link.suspicion is None:
+                work.links[link.url] = ""
+            else:
+                charge(link.url, link.suspicion, depth, work)
+
+
+def charge(url: str, suspicion: Suspicion, depth: int, work: PageWork, extra: str = "") -> None:
+    """Hand a link to the frontier of which the job takes a bounded number only."""
+    limit = suspicion.limit(work.run.spec.max_pages_per_shape)
+    work.charged[url] = ChargedLink(url, depth, suspicion.reason, suspicion.shape, limit, extra)
+
+
+def _unfollowed(
+    anchors: Iterable[Anchor], targets: Iterable[Link], is_whole_page: bool
+) -> Collection[Link]:
+    """The links that ask robots not to follow them, each time that the page has them."""
+    if is_whole_page:
+        return set(targets)
+    asking = [a.rel is not None and "nofollow" in a.rel.split() for a in anchors]
+    if not any(asking):
+        return ()
+    pairs = list(zip(targets, asking, strict=True))
+    return {link for link, asks in pairs if asks} - {link for link, asks in pairs if not asks}
+
+
+def _asks_not_to_follow(response: Response) -> bool:
+    """The header says `nofollow` to all robots (not to one that it names)."""
+    value = _header(response, b"X-Robots-Tag")
+    if value is None:
+        return False
+    directives = {directive.strip() for directive in value.lower().split(",")}
+    return not directives.isdisjoint(("nofollow", "none"))
 
 
 def _recorded_links(

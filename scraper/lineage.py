@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scraper.jobs.leases import Filtered, LeasedPage
+from scraper.jobs.leases import ChargedLink, Filtered, LeasedPage
 
 if TYPE_CHECKING:
     from scraper.job_run import JobRun
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class PageWork:
     """One leased page on its way through the worker: what was found, what went wrong.
 
-    `links` maps each new canonical URL to its extra ("" for none). `failure` is a code of
+    `links` maps each new canonical URL to its extra ("" for none), `charged` the URLs of which a
+    job takes a bounded number to what is charged. `failure` is a code of
     `design.md` §9 and a text. `place` is where the worker's board shows it, None while its
     handling has not begun. `skip_note` is what stays with a skipped page: the line of robots.txt.
     """
@@ -31,6 +32,7 @@ class PageWork:
     record: dict[str, Any] | None = None
     items: list[Any] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
+    charged: dict[str, ChargedLink] = field(default_factory=dict)
     filtered: list[Filtered] = field(default_factory=list)
     failure: tuple[str, str] | None = None
     skip: tuple[str, str] | None = None

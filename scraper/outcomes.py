@@ -47,6 +47,7 @@ class PageOutcomes:
                     host_strain_ms=self._strain_ms(work),
                     links=[f"{url} {extra}" if extra else url for url, extra in work.links.items()],
                     filtered=work.filtered,
+                    charged=list(work.charged.values()),
                 )
             work.fail("too_large", f"the record is larger than {self._max_page_bytes} bytes")
         if work.failure is None:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from scraper.board import Board
 from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
-from scraper.job_spider import JobSpider, bare_record
+from scraper.job_spider import JobSpider, bare_record, charge
 from scraper.jobs.leases import Filtered, LeasedPage
 from scraper.jobs.measures import Measures
 from scraper.lineage import PageWork, current_work, facts_of
@@ -34,7 +34,7 @@ from scraper.network.requests import START_BY
 from scraper.network.retry_after import retry_after_s
 from scraper.network.robots import LIFTED
 from scraper.parse_limit import ParseLimit, ParseLimitError
-from scraper.scope import InvalidUrlError, canonical_url, resolve
+from scraper.scope import InvalidUrlError, canonical_url, resolve, suspect
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class PageFlow:
     def _redirect(self, work: PageWork, response: Response, request: Request) -> None:
         location = (response.headers.get(b"Location") or b"").decode("utf-8", "replace")
         try:
-            target = resolve(response.url, location)
+            target = work.run.scope.tidy(resolve(response.url, location))
         except InvalidUrlError as error:
             work.fail("bad_redirect", f"redirect to {location[:200]!r}: {error}")
             return
@@ -271,7 +271,7 @@ class PageFlow:
         spider = self._spider_of(work.run.spec.type)
         depth = work.lease.depth + 1
         try:
-            url = canonical_url(request.url)
+            url = work.run.scope.tidy(canonical_url(request.url))
             extra = request_extra(request, spider)
         except InvalidUrlError:
             work.filtered.append(Filtered("malformed", 1, request.url[:200]))
@@ -283,7 +283,11 @@ class PageFlow:
         if reason is not None:
             work.filtered.append(Filtered(reason, 1, url))
             return False
-        work.links[url] = extra
+        suspicion = suspect(url)
+        if suspicion is None:
+            work.links[url] = extra
+        else:
+            charge(url, suspicion, depth, work, extra)
         return True
 
     def _on_spider_error(self, failure: Failure, **_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from scraper.jobs import JobQueue, JobSpec, JobView, PageState
 from scraper.jobs.reading import StoredPage, Suspect
-from scraper.scope import InvalidUrlError, Scope, canonical_url, host_key
+from scraper.scope import InvalidUrlError, canonical_url, host_key, scope_of, suspect
 
 STATE_WORDS = {
     PageState.QUEUED: "waits in the frontier",
@@ -48,21 +48,23 @@ async def explain_url(queue: JobQueue, job_id: str, url: str) -> Explanation:
         url = canonical_url(url)
     except InvalidUrlError as error:
         return _no_page(url, "malformed", f"{url} is not the URL of a page: {error}")
-    page = await queue.reader.page(job_id, url)
-    if page is not None:
-        return await _explain_page(queue, job, url, page)
     raw = await queue.redis.hmget(queue.transitions.keys.job(job_id), "spec", "site")
     spec = JobSpec.from_stored(raw[0].decode())
-    scope = Scope.for_job(
-        spec.url,
-        include_paths=spec.include_paths,
-        exclude_paths=spec.exclude_paths,
-        max_depth=spec.max_depth,
-        site_hosts=(host_key(raw[1].decode()),) if raw[1] else (),
-    )
+    scope = scope_of(spec, raw[1].decode() if raw[1] else "")
+    for name in dict.fromkeys((url, scope.tidy(url))):
+        page = await queue.reader.page(job_id, name)
+        if page is not None:
+            return await _explain_page(queue, job, name, page)
+    url = scope.tidy(url)
     reason = scope.decide(url, 0)
     if reason is not None:
         return _no_page(url, reason, scope.explain(url, 0))
+    suspicion = suspect(url)
+    if suspicion is not None:
+        limit = suspicion.limit(spec.max_pages_per_shape)
+        if await queue.reader.pages_of_shape(job_id, suspicion.shape) >= limit:
+            text = f"{url} is left out: the job has {limit} pages of its form (maxPagesPerShape)"
+            return _no_page(url, suspicion.reason, text)
     return _no_page(url, "unknown", _why_unknown(job, url))
 
 

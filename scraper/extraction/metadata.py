@@ -21,6 +21,10 @@ _KEPT_NAMES: Final = """
     publication_date sailthru.author sailthru.date
 """
 _KEPT: Final = frozenset(_KEPT_NAMES.split())
+# "5; url='/next'": seconds, then where to. Without a URL the page reloads itself.
+_REFRESH = re.compile(
+    r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?(["']?)([^"']{1,2048})\1""", re.IGNORECASE
+)
 _OPEN_GRAPH_PREFIXES: Final = ("og:", "article:", "book:", "product:", "profile:", "video:")
 
 
@@ -33,7 +37,8 @@ class Heading(TypedDict):
 
 @dataclass(slots=True)
 class MetaTags:
-    """What the <meta> elements of a page say. `language` is that of `content-language`.
+    """What the <meta> elements of a page say. `language` is that of `content-language`, `refresh`
+    where <meta http-equiv=refresh> leads, as written.
 
     `named` has the first text of each name that tells of authors, dates or the site, in lower case.
     """
@@ -42,6 +47,7 @@ class MetaTags:
     language: str | None = None
     noindex: bool = False
     nofollow: bool = False
+    refresh: str | None = None
     open_graph: dict[str, str | list[str]] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
 
@@ -117,8 +123,12 @@ def read_meta_tags(nodes: Sequence[LexborNode]) -> MetaTags:
         key = attributes.get("property") or attributes.get("name")
         if key:
             _read_named(found, key.strip().lower(), content)
-        elif (attributes.get("http-equiv") or "").lower() == "content-language":
+            continue
+        pragma = (attributes.get("http-equiv") or "").lower()
+        if pragma == "content-language":
             found.language = found.language or content
+        elif pragma == "refresh" and found.refresh is None and (to := _REFRESH.match(content)):
+            found.refresh = to[2].strip()
     return found
 
 

@@ -25,6 +25,7 @@ from scraper.extraction.microdata import read_microdata
 from scraper.extraction.product import read_product
 from scraper.extraction.provenance import Provenance, read_provenance
 from scraper.extraction.tame_markup import tame_markup
+from scraper.extraction.urls import http_url
 
 _SCRIPTS: Final = 'script[type*="ld+json" i]'
 # Without this, Lexbor copies <option>s into <selectedcontent> while it parses.
@@ -62,7 +63,8 @@ class ParsedPage:
     `open_graph` maps properties with their prefix ('og:title') to a text, or to a list of texts
     where the page repeats one. `microdata` has the shape of JSON-LD.
     `json_ld_broken` counts blocks that could not be read.
-    `noindex` and `nofollow` are those of <meta name=robots>.
+    `noindex` and `nofollow` are those of <meta name=robots>; `refresh` is the absolute URL that
+    <meta http-equiv=refresh> leads to.
     `extras` has the record's fields that were asked for by `Extras`, by their names there.
     `truncated` names what was cut at a limit: 'anchors', 'chunks', 'headings', 'images', 'json_ld',
     'markdown', 'markup', 'microdata', 'tables', 'text'.
@@ -83,6 +85,7 @@ class ParsedPage:
     open_graph: dict[str, str | list[str]]
     noindex: bool
     nofollow: bool
+    refresh: str | None
     text: str
     images: list[Image]
     json_ld: list[dict[str, object]]
@@ -167,6 +170,7 @@ def parse_page(
         open_graph=meta_tags.open_graph,
         noindex=meta_tags.noindex,
         nofollow=meta_tags.nofollow,
+        refresh=http_url(base_url, meta_tags.refresh) if meta_tags.refresh else None,
         images=images,
         json_ld=json_ld.objects if is_full else [],
         json_ld_broken=json_ld.broken,

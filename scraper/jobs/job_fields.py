@@ -67,8 +67,51 @@ def _check_events(value: object) -> tuple[WebhookEvent, ...]:
     return tuple(dict.fromkeys(cast("list[WebhookEvent]", value)))
 
 
+MAX_HOSTS = 1_000
+MAX_PARAMETERS = 200
+# Those that name a visit, a campaign or a click, never a page.
+IGNORED_PARAMETERS = (
+    "utm_*", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid", "yclid",
+    "twclid", "ttclid", "igshid", "mc_cid", "mc_eid", "_ga", "_gl", "_hsenc", "_hsmi", "mkt_tok",
+    "phpsessid", "jsessionid", "aspsessionid*", "sessionid", "session_id", "zenid", "oscsid",
+    "cfid", "cftoken",
+)  # fmt: skip
+
+
+def _texts(value: object, most: int, example: str) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise fault_error(f"is {shown(value)}", f"give a list of texts, such as {example}")
+    if len(texts) > most:
+        raise fault_error(f"has {len(texts):,} entries", f"give at most {most:,}")
+    return cast("list[str]", list(texts))
+
+
+def _check_hosts(value: object) -> tuple[str, ...]:
+    """Hosts, each with its port where that is not the scheme's own, as URLs have them."""
+    hosts = []
+    for text in _texts(value, MAX_HOSTS, '["shop.example.com"]'):
+        host = text.strip()
+        if not host or re.search(r"[/?#@\\\s]", host):
+            hint = "give hosts alone, such as shop.example.com or localhost:8080"
+            raise fault_error(f"has {shown(text)} in it", hint)
+        hosts.append(check_job_url(f"http://{host}/")[len("http://") : -1])
+    return tuple(dict.fromkeys(hosts))
+
+
+def _check_parameters(value: object) -> tuple[str, ...]:
+    names = _texts(value, MAX_PARAMETERS, '["utm_*", "ref"]')
+    for name in names:
+        if not re.fullmatch(r"[!-~]{0,99}[!-)+-~]|[!-)+-~]{1,99}\*", name) or "*" in name[:-1]:
+            hint = "give the names of parameters; '*' stands at the end only, as in utm_*"
+            raise fault_error(f"has {shown(name)} in it", hint)
+    return tuple(names)
+
+
 JobUrl = Annotated[str, BeforeValidator(check_job_url)]
 Patterns = Annotated[tuple[str, ...], BeforeValidator(check_patterns)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_check_hosts)]
+ParameterNames = Annotated[tuple[str, ...], BeforeValidator(_check_parameters)]
 Metadata = Annotated[dict[str, Any], BeforeValidator(_check_metadata)]
 WebhookEvents = Annotated[tuple[WebhookEvent, ...], BeforeValidator(_check_events)]
 # No ":": it parts the names of a job's keys in Redis.

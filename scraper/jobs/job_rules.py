@@ -12,7 +12,13 @@ from scraper.jobs.suggest import did_you_mean
 SINGLE_PAGE: Final = "single-page"
 DEFAULT_PRESET: Final = "default"
 # What a preset or a default may say of crawls, and what says nothing of a single page.
-_CRAWL_ONLY: Final = frozenset({"maxPages", "includePaths", "excludePaths", "ownSite", "maxDepth"})
+_CRAWL_ONLY: Final = frozenset(
+    {
+        "maxPages", "includePaths", "excludePaths", "ownSite", "maxDepth", "includeSubdomains",
+        "allowedHosts", "followNofollow", "ignoreQuery", "ignoreQueryParams", "sortQuery",
+        "maxPagesPerShape",
+    }
+)  # fmt: skip
 
 
 def chosen_preset(fields: Mapping[str, Any]) -> str | None:

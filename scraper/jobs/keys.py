@@ -247,6 +247,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
     KeySpec("job:<id>:records", "list", "commit_pages", _WITH_JOB, "page records"),
     KeySpec("job:<id>:recorded", "list", "commit_pages", _WITH_JOB, "their URLs, same order"),
     KeySpec("job:<id>:errors", "list", "commit_pages", _WITH_JOB, "failed pages, JSON"),
+    KeySpec(
+        "job:<id>:shapes",
+        "hash",
+        "commit_pages",
+        _WITH_JOB,
+        "form of URLs of which there may be no end -> pages known of it",
+    ),
     KeySpec("job:<id>:filtered", "hash", "commit_pages", _WITH_JOB, "reason -> links left out"),
     KeySpec(
         "job:<id>:filtered_sample",

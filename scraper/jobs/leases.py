@@ -123,13 +123,36 @@ class Filtered:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargedLink:
+    """A link of a kind of which the job takes `limit` pages at most; further ones are left out.
+
+    `shape` names the kind and `reason` why it is bounded, both without blanks. `extra` as in
+    `LeasedPage`.
+    """
+
+    url: str
+    depth: int
+    reason: str
+    shape: str
+    limit: int
+    extra: str = ""
+
+    @property
+    def packed(self) -> str:
+        """`~<limit> <depth> <reason> <shape> <url>[ <extra>]`, as the commit takes it."""
+        text = f"~{self.limit} {self.depth} {self.reason} {self.shape} {self.url}"
+        return f"{text} {self.extra}" if self.extra else text
+
+
+@dataclass(frozen=True, slots=True)
 class PageCommit:
     """The end of one lease. `payload` is the page record (DONE) or the error (else), as JSON.
 
     `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
     space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
     the host for that time (Retry-After), except for DONE. `code` of a SKIPPED page may be followed
-    by a space and a note that stays with the page. A negative pause is the first of several that
+    by a space and a note that stays with the page; one with links is a sitemap: these were found on
+    it, and have no extra. A negative pause is the first of several that
     double, where the host did not say for how long. `host_strain_ms` says how the fetch went: the
     delay that a slow or failed answer calls for, -1 after a good one of a strained host, else 0.
     """
@@ -145,6 +168,7 @@ class PageCommit:
     body_bytes: int = 0
     links: Sequence[str] = field(default=())
     filtered: Sequence[Filtered] = field(default=())
+    charged: Sequence[ChargedLink] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,14 @@ from pydantic_core import PydanticCustomError
 from scraper.jobs.errors import Fault, InvalidJobError, UnreadableJobError
 from scraper.jobs.faults import faults_of
 from scraper.jobs.job_fields import (
+    IGNORED_PARAMETERS,
     WEBHOOK_EVENTS,
     CustomerId,
+    Hosts,
     JobId,
     JobUrl,
     Metadata,
+    ParameterNames,
     Patterns,
     PresetName,
     Secret,
@@ -83,6 +86,13 @@ class JobSpec(_Model):
     )
     include_paths: Patterns = ()
     exclude_paths: Patterns = ()
+    include_subdomains: bool = False
+    allowed_hosts: Hosts = ()
+    follow_nofollow: bool = False
+    ignore_query: bool = False
+    ignore_query_params: ParameterNames = IGNORED_PARAMETERS
+    sort_query: bool = True
+    max_pages_per_shape: Annotated[int, Whole(1, 10_000_000)] = 2_000
     turbo_mode: bool = False
     ecommerce_mode: bool = False
     own_site: bool = False

@@ -129,6 +129,10 @@ class Reader:
             [(reason, url) for reason, _, url in pairs],
         )
 
+    async def pages_of_shape(self, job_id: str, shape: str) -> int:
+        """How many pages of a form of which the job takes a bounded number it knows."""
+        return int(await self.redis.hget(self.keys.job(job_id, "shapes"), shape) or 0)
+
     async def page(self, job_id: str, url: str) -> StoredPage | None:
         """What the frontier knows of one canonical URL."""
         raw = await self.redis.hget(self.keys.job(job_id, "pages"), url)

@@ -189,12 +189,13 @@ class Transitions:
                 outcome = "done+"
             args += [
                 page.token, outcome, page.url, page.payload, _size(page),
-                len(page.links), len(page.filtered),
+                len(page.links), len(page.filtered) + len(page.charged),
             ]  # fmt: skip
             if page.outcome is not PageOutcome.DONE:
                 args += [page.code, page.retry_delay_ms, page.host_pause_ms]
             args += page.links
             args += [item.packed for item in page.filtered]
+            args += [link.packed for link in page.charged]
         replies = await self._run_safely("commit_pages", *args)
         return [CommitOutcome(_text(reply)) for reply in replies]
 

@@ -11,19 +11,22 @@ from scraper.scope.errors import InvalidUrlError, shortened
 from scraper.scope.job_scope import Scope
 from scraper.scope.query_encoding import encode_query, query_codec
 from scraper.scope.reasons import Reason
+from scraper.scope.traps import Suspicion, suspect
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
     """Where a link leads. `reason` says why that does not belong to the job; None: it belongs.
 
-    `url` is canonical; for 'malformed' and 'too_long' it is the href as written, shortened.
-    A resolver has one Link object for a URL: they are compared by identity.
+    `url` is canonical and, of the job's site, tidy (`Scope.tidy`); for 'malformed' and 'too_long'
+    it is the href as written, shortened. `suspicion` of a link that belongs: only a bounded number
+    of its kind do. A resolver has one Link object for a URL: they are compared by identity.
     """
 
     url: str
     internal: bool
     reason: Reason | None
+    suspicion: Suspicion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class LinkResolver:
         if _head(href).startswith(_NO_PAGE_PREFIXES):
             return _NO_PAGE
         try:
-            url = resolve(base_url, href)
+            url = self._scope.tidy(resolve(base_url, href))
         except InvalidUrlError as error:
             if error.reason == "scheme":
                 return _NO_PAGE
@@ -221,7 +224,9 @@ class LinkResolver:
             link = Link(url, internal=False, reason=fault)
         elif link is None:
             internal = self._scope.is_internal(url)
-            link = Link(url, internal, self._scope.decide_at_any_depth(url))
+            reason = self._scope.decide_at_any_depth(url)
+            is_free = reason is not None or url == self._scope.start_url
+            link = Link(url, internal, reason, None if is_free else suspect(url))
         self._young_with_room().keep(link)
         return link
 

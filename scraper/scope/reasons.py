@@ -10,7 +10,15 @@ Reason: TypeAlias = Literal[
     "excluded",  # an excludePaths rule matches
     "not_included",  # there are includePaths rules and none matches
     "too_deep",  # more links away from the start page than maxDepth
+    "nofollow",  # the page or the link asks robots not to follow it
+    "trap_path",  # a path that repeats itself or never ends
+    "trap_query",  # a query of too many parameters, or too many queries of one form
+    "trap_calendar",  # too many dates of one form
+    "trap_session",  # one page again and again, under other session ids
 ]
+
+TrapReason: TypeAlias = Literal["trap_path", "trap_query", "trap_calendar", "trap_session"]
+"""Those of the reasons that keep a job from going on for ever."""
 
 UrlFault: TypeAlias = Literal["scheme", "malformed", "too_long"]
 """Those of the reasons that lie in the URL itself, whatever the job."""

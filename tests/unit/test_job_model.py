@@ -127,7 +127,7 @@ def test_unknown_field_suggests_the_nearest_right_one(name: str, meant: str) -> 
 
 
 def test_unknown_field_that_is_near_to_none_lists_the_fields() -> None:
-    assert "the fields are aiOptimization, attempts" in fault_of(zzzz=1)
+    assert "the fields are aiOptimization, allowedHosts, attempts" in fault_of(zzzz=1)
     assert fault_of(backoff={"dely": 1}) == (
         "backoff.dely is not a field of backoff: did you mean delay?"
     )
@@ -387,3 +387,32 @@ def test_any_object_is_a_job_that_can_be_stored_or_a_clear_refusal(fields: dict[
 def test_any_payload_is_a_job_or_a_clear_refusal(payload: str | bytes) -> None:
     with suppress(InvalidJobError):
         assert parse(payload).url.startswith("http")
+
+
+def test_hosts_are_kept_as_urls_have_them() -> None:
+    spec = parse_job(
+        {
+            "type": "full-crawl",
+            "url": "https://a.test/",
+            "allowedHosts": ["B.test ", "c.test:8080"],
+        },
+        job_types=("full-crawl",),
+    )
+    assert spec.allowed_hosts == ("b.test", "c.test:8080")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("allowedHosts", ["https://b.test/"]),
+        ("allowedHosts", ["b.test/path"]),
+        ("allowedHosts", [""]),
+        ("allowedHosts", [7]),
+        ("ignoreQueryParams", ["a*b"]),
+        ("ignoreQueryParams", [""]),
+        ("ignoreQueryParams", ["a b"]),
+        ("maxPagesPerShape", 0),
+    ],
+)
+def test_wrong_scope_options_are_refused_by_name(field: str, value: object) -> None:
+    assert field in fault_of(**{field: value})

@@ -8,7 +8,8 @@
 --         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause
 --         ms,
 --         n links x "<url>", for done+ "<url>[ <extra>]",
---         n reasons x "<reason> <count>[ <sample URL>]"
+--         n reasons x "<reason> <count>[ <sample URL>]", or, for a link of a kind of which the job
+--         takes a bounded number, "~<limit> <depth> <reason> <shape> <url>[ <extra>]"
 -- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
 --         recorded already) | full (the job's byte limit: the job ended)
 -- First all is read that the batch needs, then the pages are gone through in their order, in
@@ -23,10 +24,12 @@ local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 
 local COUNTED = {'known', 'queued', 'done', 'bytes', 'body_bytes'}
 local IS_DONE = {['done'] = true, ['done+'] = true}
 local done_detail = cjson.encode({status = 'done', workerId = worker_name(worker)})
-local find, sub = string.find, string.sub
+local find, sub, byte = string.find, string.sub, string.byte
 
 local jobs, order = {}, {}
-local places, unpacked, reasons = {}, {}, {}   -- texts that were read, by what they said
+local CHARGED = string.byte('~')
+-- Texts that were read, by what they said.
+local places, unpacked, reasons, charged = {}, {}, {}, {}
 local left_hosts = {}
 -- Of page i: where its values, its links and its reasons begin in ARGV, where they end (the next
 -- index), its token; and of its lease, where it is not void, the place and the URL.
@@ -42,6 +45,7 @@ local function job_of(id)
     job.stored, job.asked, job.writes, job.slots = {}, {}, {}, {}
     job.max_known, job.ended, job.lanes, job.samples = fetch_bound(job.max_pages), 0, {}, {}
     job.records, job.recorded, job.errors, job.filtered = {}, {}, {}, {}
+    job.shapes, job.charges = false, {}   -- known pages by shape: stored, and new of this batch
     job.max_bytes = number_of(setting('max_job_bytes') or 2 ^ 31)
     jobs[id] = job
     order[#order + 1] = job
@@ -110,6 +114,26 @@ local function ask(job, url)
   end
 end
 
+local function ask_charged(job, text)
+  local limit, depth, reason, shape, url, extra =
+    string.match(text, '^~(%d+) (%d+) (%S+) (%S+) (%S+) ?(.*)$')
+  charged[text] = {limit = tonumber(limit), depth = tonumber(depth), reason = reason,
+                   shape = shape, url = url, extra = extra}
+  ask(job, url)
+  job.shapes = job.shapes or {}
+  job.shapes[shape] = 0
+end
+
+local function read_shapes(job)
+  local names = {}
+  for shape in pairs(job.shapes) do names[#names + 1] = shape end
+  for first = 1, #names, STEP do
+    local last = math.min(first + STEP - 1, #names)
+    local values = call('HMGET', job_key(job.id) .. ':shapes', unpack(names, first, last))
+    for i = first, last do job.shapes[names[i]] = number_of(values[i - first + 1]) end
+  end
+end
+
 -- What the frontier knows of the links and redirect targets: one call a job.
 local function read_known(n)
   for i = 1, n do
@@ -118,6 +142,9 @@ local function read_known(n)
       local job, has_extras = place.of_job, outcome == 'done+'
       for at = links_at[i], reasons_at[i] - 1 do
         ask(job, has_extras and split(ARGV[at]) or ARGV[at])
+      end
+      for at = reasons_at[i], ends_at[i] - 1 do
+        if byte(ARGV[at]) == CHARGED then ask_charged(job, ARGV[at]) end
       end
       local url = ARGV[starts[i] + 2]
       if url ~= lease_urls[i] then ask(job, url) end
@@ -130,6 +157,7 @@ local function read_known(n)
       local values = call('HMGET', pages_key(job.id), unpack(asked, first, last))
       for i = first, last do stored[asked[i]] = values[i - first + 1] end
     end
+    if job.shapes then read_shapes(job) end
   end
 end
 
@@ -187,8 +215,16 @@ local function add_link(job, place, url, packed)
   set_page(job, url, packed)
 end
 
--- The links of page i, recorded as `number`. A page that is known already was perhaps found nearer
--- to the start now: while it waits its lower depth wins.
+-- A page that is known already was perhaps found nearer to the start now: while it waits its lower
+-- depth wins.
+local function come_nearer(job, url, depth)
+  local known = known_page(job, url)
+  if tonumber(known.depth) > depth then
+    set_page(job, url, page_pack('q', whole(depth), known.parent, known.attempts, known.note))
+  end
+end
+
+-- The links of page i, recorded as `number`.
 local function add_links(job, place, number, i, has_extras)
   local depth = place.link_depth
   local new = 'q ' .. whole(depth) .. ' ' .. number .. ' 0'
@@ -198,11 +234,32 @@ local function add_links(job, place, number, i, has_extras)
     local packed = packed_page(job, url)
     if not packed then
       add_link(job, place, url, extra and new .. ' ' .. extra or new)
-    elseif string.byte(packed) == QUEUED then
-      local known = known_page(job, url)
-      if tonumber(known.depth) > depth then
-        set_page(job, url, page_pack('q', whole(depth), known.parent, known.attempts, known.note))
-      end
+    elseif byte(packed) == QUEUED then
+      come_nearer(job, url, depth)
+    end
+  end
+end
+
+local function keep_sample(job, reason, url)
+  if #job.samples < SAMPLES_KEPT then job.samples[#job.samples + 1] = reason .. ' ' .. url end
+end
+
+-- Those of its links of which the job takes a bounded number.
+local function add_charged(job, place, number, i)
+  for at = reasons_at[i], ends_at[i] - 1 do
+    local link = charged[ARGV[at]]
+    local packed = link and packed_page(job, link.url)
+    if packed then
+      if byte(packed) == QUEUED then come_nearer(job, link.url, link.depth) end
+    elseif link and job.shapes[link.shape] >= link.limit then
+      leave_out(job, link.reason, 1)
+      keep_sample(job, link.reason, link.url)
+    elseif link then
+      local known = job.known
+      add_link(job, place, link.url, page_pack('q', whole(link.depth), number, 0, link.extra))
+      local added = job.known - known
+      job.shapes[link.shape] = job.shapes[link.shape] + added
+      job.charges[link.shape] = (job.charges[link.shape] or 0) + added
     end
   end
 end
@@ -216,10 +273,10 @@ end
 
 local function add_filtered(job, i)
   for at = reasons_at[i], ends_at[i] - 1 do
-    local reason = reasons[ARGV[at]] or reason_in(ARGV[at])
-    leave_out(job, reason.name, reason.times)
-    if reason.sample and #job.samples < SAMPLES_KEPT then
-      table.insert(job.samples, reason.name .. ' ' .. reason.sample)
+    if not charged[ARGV[at]] then
+      local reason = reasons[ARGV[at]] or reason_in(ARGV[at])
+      leave_out(job, reason.name, reason.times)
+      if reason.sample then keep_sample(job, reason.name, reason.sample) end
     end
   end
 end
@@ -313,6 +370,7 @@ local function commit_done(job, place, i)
   if place.page.parent == '-1' then start_recorded(job, url) end
   if not number then return 'duplicate', 'skipped', 'duplicate' end
   add_links(job, place, number, i, ARGV[a + 1] == 'done+')
+  if job.shapes then add_charged(job, place, number, i) end
   if job.suspects > 0 then clear_suspect(job, lease_url, url) end
   return 'ok'
 end
@@ -404,6 +462,9 @@ local function write_job(job)
   if #job.recorded > 0 then emit_pages(job.id, job.customer, job.recorded, done_detail) end
   for reason, times in pairs(job.filtered) do
     call('HINCRBY', key .. ':filtered', reason, whole(times))
+  end
+  for shape, pages in pairs(job.charges) do
+    if pages > 0 then call('HINCRBY', key .. ':shapes', shape, whole(pages)) end
   end
   if #job.samples > 0 then
     append('LPUSH', key .. ':filtered_sample', job.samples)
