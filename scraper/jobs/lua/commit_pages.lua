@@ -28,8 +28,7 @@ local find, sub, byte = string.find, string.sub, string.byte
 
 local jobs, order = {}, {}
 local CHARGED = string.byte('~')
--- Texts that were read, by what they said.
-local places, unpacked, reasons, charged = {}, {}, {}, {}
+local places, unpacked, reasons, charged = {}, {}, {}, {}   -- texts that were read, by themselves
 local left_hosts = {}
 -- Of page i: where its values, its links and its reasons begin in ARGV, where they end (the next
 -- index), its token; and of its lease, where it is not void, the place and the URL.
@@ -215,8 +214,7 @@ local function add_link(job, place, url, packed)
   set_page(job, url, packed)
 end
 
--- A page that is known already was perhaps found nearer to the start now: while it waits its lower
--- depth wins.
+-- A page that is known already was perhaps found nearer now: while it waits its lower depth wins.
 local function come_nearer(job, url, depth)
   local known = known_page(job, url)
   if tonumber(known.depth) > depth then
