@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scraper.jobs.errors import Fault, InvalidJobError, UnreadableJobError
+from scraper.jobs.job_fields import IGNORED_PARAMETERS
 from scraper.jobs.job_types import job_types
 from scraper.jobs.model import FIELDS, JobSpec, parse_job
 
@@ -317,7 +318,9 @@ def test_defaults_go_beneath_the_preset() -> None:
 
 FULL: dict[str, Any] = {
     "type": "full-crawl", "url": URL, "customerId": "acme", "maxPages": 7,
-    "includePaths": ["/blog/**"], "excludePaths": ["re:^/x"], "turboMode": True,
+    "includePaths": ["/blog/**"], "excludePaths": ["re:^/x"], "includeSubdomains": True,
+    "allowedHosts": ["b.example:8080"], "followNofollow": True, "ignoreQuery": True,
+    "ignoreQueryParams": ["ref_*"], "sortQuery": False, "maxPagesPerShape": 9, "turboMode": True,
     "ecommerceMode": True, "ownSite": True, "useNewConfig": True, "newConfigPreset": "fast",
     "aiOptimization": True, "metadata": {"a": ["ü", 1, 2.5, None]}, "jobId": "j-1",
     "priority": -5, "delay": 10, "attempts": 4, "backoff": {"type": "fixed", "delay": 0},
@@ -343,7 +346,9 @@ def test_defaults_stay_as_stored_jobs_were_written() -> None:
     defaults = JobSpec.from_stored('{"v":1,"type":"single-page","url":"https://example.com/"}')
     assert defaults.model_dump(by_alias=True) == {
         "type": "single-page", "url": URL, "customerId": "default", "maxPages": None,
-        "includePaths": (), "excludePaths": (), "turboMode": False, "ecommerceMode": False,
+        "includePaths": (), "excludePaths": (), "includeSubdomains": False, "allowedHosts": (),
+        "followNofollow": False, "ignoreQuery": False, "ignoreQueryParams": IGNORED_PARAMETERS,
+        "sortQuery": True, "maxPagesPerShape": 2_000, "turboMode": False, "ecommerceMode": False,
         "ownSite": False, "useNewConfig": False, "newConfigPreset": None,
         "aiOptimization": False, "metadata": {}, "jobId": None, "priority": 0, "delay": 0,
         "attempts": 3, "backoff": {"type": "exponential", "delay": 5_000}, "maxDuration": None,
