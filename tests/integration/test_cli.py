@@ -244,7 +244,7 @@ def test_a_running_service_is_scaled_restarted_and_drained_from_the_command_line
 
     def workers() -> list[str]:
         shown = run("supervisor", "workers", "--json", env=env).stdout
-        return [worker["workerId"].rpartition("/")[2] for worker in json.loads(shown)]
+        return [worker["id"].rpartition("/")[2] for worker in json.loads(shown)]
 
     assert "no supervisor is running" in cli(place, "scale", "2").stderr
     with running("supervisor", "run", "--workers", "1", env=env) as [service]:
