@@ -7,6 +7,7 @@ them: whoever reads our output, or has stopped to, never holds a worker up.
 from __future__ import annotations
 
 import atexit
+import io
 import logging
 import queue
 import sys
@@ -15,7 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from scraper.jobs.printable import printable, printable_lines
 
 # They print every setting, extension and middleware at start-up.
 CHATTY = (
@@ -141,6 +144,7 @@ def route_structlog() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.format_exc_info,
+            _tame,
             _readable,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -171,10 +175,23 @@ def _stamp(is_terminal: bool) -> Processor:
 
 def _finish(is_terminal: bool) -> tuple[Processor, ...]:
     if is_terminal:
-        # The default one shows all local variables of each frame, where Rich is installed.
-        plain = structlog.dev.plain_traceback
-        return (structlog.dev.ConsoleRenderer(pad_event_to=30, exception_formatter=plain),)
+        return _tame, structlog.dev.ConsoleRenderer(pad_event_to=30, exception_formatter=_traceback)
     return structlog.processors.format_exc_info, structlog.processors.JSONRenderer()
+
+
+def _tame(logger: object, method: str, event: EventDict) -> EventDict:
+    """What pages and servers wrote commands no terminal. (JSON escapes it anyway.)"""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable_lines(value) if name == "event" else printable(value)
+    return event
+
+
+def _traceback(out: TextIO, error: ExcInfo) -> None:
+    """The traceback; structlog's default one shows all local variables where Rich is installed."""
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    out.write(printable_lines(text.getvalue()))
 
 
 def _readable(logger: object, method: str, event: EventDict) -> str:

@@ -15,6 +15,7 @@ from scraper.jobs import (
     JobsError,
     RedisUnreachableError,
 )
+from scraper.jobs.printable import printable_lines
 from scraper.jobs.suggest import nearest
 from supervisor import cli_act, cli_fleet, cli_foreground, cli_look, cli_migrate, cli_run, cli_token
 from supervisor.desk import ServiceRefusesError, ServiceUnreachableError
@@ -99,5 +100,5 @@ def _report(text: str, code: int, error: BaseException, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    click.echo(f"error: {text}", err=True)
+    click.echo(f"error: {printable_lines(text)}", err=True)
     return code

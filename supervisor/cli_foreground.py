@@ -19,17 +19,20 @@ from supervisor.cli_options import (
     place_options,
     worker_options,
 )
-from supervisor.cli_output import RecordWriter, err, print_json
+from supervisor.cli_output import err, print_json
 from supervisor.cli_progress import follow_job
 from supervisor.cli_there import print_summary, run_there
 from supervisor.demo import serve_demo
 from supervisor.desk_redis import RedisDesk
+from supervisor.export import RecordWriter
 from supervisor.service import ScraperWorkerService, WorkerStartError
 
 EXIT_INTERRUPTED = 130
 
 output_option = click.option(
-    "--output", metavar="FILE", help="Write the pages: .jsonl, .json, .csv by its ending; - stdout."
+    "--output",
+    metavar="FILE",
+    help="Write the pages: .jsonl, .json or .csv by its ending (and .gz); - stdout.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

@@ -11,7 +11,6 @@ from supervisor.cli_options import place_of, place_options
 from supervisor.cli_output import (
     JOB_HEADERS,
     WORKER_HEADERS,
-    RecordWriter,
     err,
     job_rows,
     out,
@@ -25,6 +24,7 @@ from supervisor.cli_output import (
 )
 from supervisor.cli_queue import with_desk
 from supervisor.desk import Desk
+from supervisor.export import RecordWriter, followed_lines
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -96,18 +96,25 @@ def result(job_id: str, as_json: bool, **options: Any) -> None:
 
 @click.command()
 @click.argument("job_id")
-@click.option("--output", default="-", metavar="FILE", help=".jsonl, .json or .csv; - is stdout.")
+@click.option(
+    "--output",
+    default="-",
+    metavar="FILE",
+    help=".jsonl, .json or .csv, with .gz packed; - is stdout.",
+)
+@click.option("--follow", is_flag=True, help="Go on until the job ends.")
 @click.option("--json", "as_json", is_flag=True, help="The same as the default: JSON lines.")
 @place_options
-def data(job_id: str, output: str, as_json: bool, **options: Any) -> None:
+def data(job_id: str, output: str, follow: bool, as_json: bool, **options: Any) -> None:
     """Print the page records of a job, also while it runs."""
     writer = RecordWriter(output)
 
     async def work(desk: Desk) -> None:
         await desk.job(job_id)
-        count = await writer.write(desk.record_lines(job_id))
+        lines = followed_lines(desk, job_id) if follow else desk.record_lines(job_id)
+        count = await writer.write(lines)
         if output != "-":
-            err.print(f"{count} pages in {output}")
+            err.print(f"{count} pages in {output}", markup=False)
 
     with_desk(place_of(options), work)
 
@@ -158,9 +165,7 @@ _SHOWN_ELSEWHERE = frozenset({"event", "id", "at", "jobId", "customerId"})
 
 def _print_event(event: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        import json
-
-        click.echo(json.dumps(event, ensure_ascii=False))
+        print_json(event, indent=None)
         return
     facts = " ".join(f"{k}={v}" for k, v in event.items() if k not in _SHOWN_ELSEWHERE)
     out.print(f"{event['event']:16} {event.get('jobId', '')} {facts}".rstrip(), markup=False)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,21 +12,31 @@ from rich.table import Table
 from rich.text import Text
 
 from scraper.jobs import JobResult, JobView
+from scraper.jobs.printable import printable, printable_json, printable_lines
 from scraper.jobs.views import iso_time
-from supervisor.record_csv import csv_row, table_writer
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """One JSON document, readable."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+class Terminal(Console):
+    """Prints texts without what would command the terminal: most come from pages and servers."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As the base does."""
+        tame = (printable_lines(it) if isinstance(it, str) else it for it in objects)
+        super().print(*tame, **options)
+
+
+out = Terminal(highlight=False, soft_wrap=True)
+err = Terminal(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """One JSON document, readable, or with `indent` None in one line."""
+    click.echo(printable_json(json.dumps(value, indent=indent, ensure_ascii=False, default=str)))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A plain table: folded to the terminal's width, in whole lines elsewhere (for grep)."""
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if not out.is_terminal:
         _print_lines(headers, cells)
         return
@@ -120,45 +128,3 @@ def print_errors(errors: Iterable[dict[str, Any]]) -> None:
     ]
     if rows:
         print_table(("error", "attempt", "url", "message"), rows)
-
-
-class RecordWriter:
-    """Writes records to a file: .jsonl, .json or .csv by its ending; `-` is stdout as .jsonl."""
-
-    ENDINGS = (".jsonl", ".json", ".csv")
-
-    def __init__(self, target: str) -> None:
-        """Raises click.BadParameter for another ending or a folder that is not there."""
-        self.target = target
-        self.kind = ".jsonl" if target == "-" else Path(target).suffix.lower()
-        if self.kind not in self.ENDINGS:
-            raise click.BadParameter(f"--output {target}: it must end in .jsonl, .json or .csv")
-        if target != "-" and not Path(target).resolve().parent.is_dir():
-            raise click.BadParameter(f"--output {target}: there is no such folder")
-
-    async def write(self, lines: AsyncIterator[bytes]) -> int:
-        """Write all records, at constant memory; how many. The file appears when it is whole."""
-        if self.target == "-":
-            return await self._write_to(sys.stdout, lines)
-        partial = Path(f"{self.target}.part")
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            count = await self._write_to(file, lines)
-        partial.replace(self.target)
-        return count
-
-    async def _write_to(self, file: TextIO, lines: AsyncIterator[bytes]) -> int:
-        count = 0
-        table = table_writer(file)
-        if self.kind == ".csv":
-            table.writeheader()
-        async for line in lines:
-            if self.kind == ".csv":
-                table.writerow(csv_row(line))
-            else:
-                before = "" if self.kind == ".jsonl" else ",\n" if count else "[\n"
-                file.write(before + line.decode() + ("\n" if self.kind == ".jsonl" else ""))
-            count += 1
-        if self.kind == ".json":
-            file.write("\n]\n" if count else "[]\n")
-        file.flush()
-        return count

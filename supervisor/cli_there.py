@@ -12,10 +12,11 @@ from typing import Any
 from scraper.jobs import InvalidJobError, JobResult, JobView
 from scraper.jobs.ending import end_tasks
 from supervisor.cli_options import Place
-from supervisor.cli_output import RecordWriter, err, print_errors, print_json
+from supervisor.cli_output import err, print_errors, print_json
 from supervisor.cli_progress import follow_job
 from supervisor.cli_queue import open_desk
 from supervisor.desk import Refused
+from supervisor.export import RecordWriter
 
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 10

@@ -68,8 +68,8 @@ class Desk(Protocol):
 
     async def result(self, job_id: str) -> JobResult: ...
 
-    def record_lines(self, job_id: str) -> AsyncIterator[bytes]:
-        """The page records as JSON texts, at constant memory."""
+    def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
+        """The page records from the `cursor`-th on as JSON texts, at constant memory."""
         ...
 
     async def errors(self, job_id: str) -> list[dict[str, Any]]: ...

@@ -36,6 +36,8 @@ ANSWER_WITHIN_S = 60.0
 # Behind an order's own time.
 ORDER_MARGIN_S = 10.0
 RECONNECT_S = 1.0
+# Without a record in between; then a broken stream is given up.
+MOST_BREAKS = 5
 MOST_AT_ONCE = 1000
 LINE_BYTES = 128 * 1024 * 1024
 
@@ -153,10 +155,29 @@ class HttpDesk:
     async def result(self, job_id: str) -> JobResult:
         return JobResult.from_json(await self._of_job("GET", job_id, "/result"))
 
-    async def record_lines(self, job_id: str) -> AsyncIterator[bytes]:
+    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
+        breaks = 0
+        while True:
+            begun = cursor
+            try:
+                async for line in self._record_lines(job_id, cursor):
+                    cursor += 1
+                    yield line
+                return
+            except ServiceUnreachableError:
+                # It broke off in the middle: go on behind the last whole record.
+                breaks = 0 if cursor > begun else breaks + 1
+                if cursor == 0 or breaks > MOST_BREAKS:
+                    raise
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _record_lines(self, job_id: str, cursor: int) -> AsyncIterator[bytes]:
         accept = {"Accept": "application/x-ndjson"}
         path = _job_path(job_id, "/data")
-        async with self._answer("GET", path, headers=accept, job_id=job_id) as answer:
+        params = {"cursor": str(cursor)}
+        async with self._answer(
+            "GET", path, headers=accept, params=params, job_id=job_id
+        ) as answer:
             rest = b""
             async for chunk in answer.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")

@@ -81,10 +81,10 @@ class RedisDesk:
     async def result(self, job_id: str) -> JobResult:
         return await self._queue.result(job_id)
 
-    async def record_lines(self, job_id: str) -> AsyncIterator[bytes]:
+    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
         await self._queue.job(job_id)
         async with self._queue.translated():
-            async for line in self._queue.reader.record_lines(job_id):
+            async for line in self._queue.reader.record_lines(job_id, cursor):
                 yield line
 
     async def errors(self, job_id: str) -> list[dict[str, Any]]:

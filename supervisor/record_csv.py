@@ -14,6 +14,9 @@ CSV_FIELDS = (
     "title", "description", "canonical", "bytes", "elapsed", "contentHash", "text",
 )  # fmt: skip
 
+# OWASP's list; spreadsheets read the full-width ones like the others.
+_FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
+
 
 def table_writer(file: TextIO) -> csv.DictWriter:
     """Writes rows of `csv_row` to a file."""
@@ -27,7 +30,7 @@ def csv_row(line: bytes) -> dict[str, Any]:
 
 def _cell(value: object) -> object:
     """A CSV cell that no spreadsheet runs as a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
 
