@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from scrapy.http.cookies import CookieJar
 
 from scraper.extraction import Extras, Profile
 from scraper.jobs.leases import LeasedJob
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 KNOWN_URLS_KEPT = 200_000
 LINKS_REMEMBERED = 100_000
-
-_cookiejars = itertools.count(1)
 
 
 @lru_cache(maxsize=64)
@@ -53,8 +52,8 @@ class JobRun:
         self.known: dict[str, int] = {}
         self.filtered: set[str] = set()
         self.follows_nofollow = self.spec.follow_nofollow or self.spec.own_site
-        # Not the job's id: a second attempt must start without the cookies of the first.
-        self.cookiejar = next(_cookiejars)
+        # Its own, so that jobs share none; it ends with what this worker knows of the job.
+        self.cookiejar = CookieJar()
         self._set_scope()
 
     def _set_scope(self) -> None:
@@ -72,7 +71,8 @@ class JobRun:
             self._set_scope()
         if job.attempt != self.attempt:
             self.attempt = job.attempt
-            self.cookiejar = next(_cookiejars)
+            # A second attempt starts without the cookies of the first.
+            self.cookiejar = CookieJar()
             self.forget_known()
 
     def follow_site(self, url: str) -> None:

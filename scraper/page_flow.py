@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from itemadapter import ItemAdapter
@@ -42,7 +43,6 @@ Fetched = Response | Request | Failure
 EngineStep = Callable[[Fetched, Request], "Deferred[None]"]
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-MAX_REDIRECTS = 10
 
 
 class EngineMismatchError(RuntimeError):
@@ -51,6 +51,14 @@ class EngineMismatchError(RuntimeError):
             f"this Scrapy has no {missing}: without it no page's end can be seen. "
             "Install the Scrapy version that requirements.txt pins"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLimits:
+    """Of one page: the time of its callback, and how many redirects lead to it."""
+
+    parse_s: float
+    redirects: int
 
 
 class PageFlow:
@@ -67,7 +75,7 @@ class PageFlow:
         spider_of: Callable[[str], JobSpider],
         on_through: Callable[[PageWork], None],
         on_late: Callable[[PageWork], None],
-        parse_limit_s: float,
+        limits: FlowLimits,
         board: Board,
         measures: Measures,
     ) -> None:
@@ -75,7 +83,8 @@ class PageFlow:
         self._spider_of = spider_of
         self._on_through = on_through
         self._on_late = on_late
-        self._parse_limit = ParseLimit(parse_limit_s, self._begin, board.parsed)
+        self._parse_limit = ParseLimit(limits.parse_s, self._begin, board.parsed)
+        self._max_redirects = limits.redirects
         self._board = board
         self._measures = measures
         self._works: dict[Request, PageWork] = {}
@@ -213,10 +222,12 @@ class PageFlow:
             work.skip = (reason, f"redirected to {target}, which is out of the job's scope")
             return
         hops = int(request.meta.get("redirect_times", 0)) + 1
-        if hops > MAX_REDIRECTS:
-            work.fail("too_many_redirects", f"more than {MAX_REDIRECTS} redirects, last {target}")
+        if hops > self._max_redirects:
+            problem = f"more than {self._max_redirects} redirects, last {target}"
+            work.fail("too_many_redirects", problem)
             return
-        follow = request.replace(url=target)
+        # Without headers: what was meant for one host is not sent to the next.
+        follow = request.replace(url=target, headers={}, cookies={})
         follow.meta["redirect_times"] = hops
         follow.meta.pop(START_BY, None)
         work.is_redirected = True

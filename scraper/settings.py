@@ -26,6 +26,11 @@ DOWNLOAD_TIMEOUT = _config.request_timeout_s
 DOWNLOAD_MAXSIZE = _config.max_response_bytes
 DOWNLOAD_WARNSIZE = 0
 DOWNLOAD_VERIFY_CERTIFICATES = True
+TLS_CA_FILE = str(_config.tls_ca_file or "")
+MAX_HEADERS = _config.max_headers
+MAX_HEADER_BYTES = _config.max_header_bytes
+MAX_JOB_COOKIES = _config.max_job_cookies
+MAX_JOB_COOKIE_BYTES = _config.max_job_cookie_bytes
 # What is not public is fetched only where this names it.
 ALLOW_PRIVATE_HOSTS = list(_config.allow_private_hosts)
 

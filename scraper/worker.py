@@ -40,7 +40,7 @@ from scraper.memory import MemoryReading
 from scraper.network.downloader import PageDownloader
 from scraper.network.robots import RobotsGate, RobotsPolicy
 from scraper.outcomes import PageOutcomes
-from scraper.page_flow import EngineMismatchError, PageFlow
+from scraper.page_flow import EngineMismatchError, FlowLimits, PageFlow
 
 if TYPE_CHECKING:
     from scraper.frontier import Frontier
@@ -146,7 +146,8 @@ class Worker:
         self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
         self.flow = PageFlow(
             self._crawler, self.spider_of, self._on_through, self._on_late,
-            self.config.parse_limit_s, self.board, self.measures,
+            FlowLimits(self.config.parse_limit_s, self.config.max_redirects), self.board,
+            self.measures,
         )  # fmt: skip
         if self.config.robots_obey:
             self._close_gate()

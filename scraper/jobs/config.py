@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -172,6 +173,23 @@ class Config(BaseModel):
     max_response_bytes: int = _setting(
         16 * MIB, "MAX_RESPONSE_SIZE", "Largest body, decompressed.", ge=1024
     )
+    max_redirects: int = _setting(
+        10, "MAX_REDIRECTS", "Redirects on the way to one page.", ge=0, le=100
+    )
+    max_headers: int = _setting(128, "MAX_HEADERS", "Headers of one response.", ge=16, le=10_000)
+    max_header_bytes: int = _setting(
+        32 * 1024, "MAX_HEADER_SIZE", "Largest header of a response; also its status line.",
+        ge=1024, le=MIB,
+    )  # fmt: skip
+    max_job_cookies: int = _setting(
+        500, "MAX_JOB_COOKIES", "Cookies that one worker keeps of a job.", ge=0, le=100_000
+    )
+    max_job_cookie_bytes: int = _setting(
+        128 * 1024, "MAX_JOB_COOKIE_SIZE", "All of them together.", ge=0, le=64 * MIB
+    )
+    tls_ca_file: Path | None = _setting(
+        None, "TLS_CA_FILE", "Authorities (PEM) trusted for sites, besides the system's."
+    )  # fmt: skip
     page_attempts: int = _setting(3, "PAGE_ATTEMPTS", "Fetches of a page in all.", ge=1, le=25)
     page_backoff_ms: int = _setting(
         1000, "PAGE_BACKOFF",
@@ -267,7 +285,7 @@ class Config(BaseModel):
             raise ValueError("is a boolean")
         return value
 
-    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @field_validator("tls_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
     @classmethod
     def _is_readable(cls, value: Path | None) -> Path | None:
         if value is None:
@@ -277,6 +295,16 @@ class Config(BaseModel):
         except OSError as error:
             raise ValueError(f"cannot be read ({error.strerror})") from None
         return value.expanduser().absolute()
+
+    @field_validator("tls_ca_file")
+    @classmethod
+    def _has_authorities(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+            except ssl.SSLError:
+                raise ValueError("holds no certificates in PEM") from None
+        return value
 
     @field_validator("data_dir", "presets_file")
     @classmethod

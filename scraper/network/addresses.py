@@ -3,7 +3,7 @@
 `ipaddress.is_global` is not enough: it accepts NAT64 and 6to4 forms of private
 addresses, site-local and multicast. So an explicit table decides, after IPv4 addresses
 embedded in IPv6 ones are decoded. Sources: IANA special-purpose registries for IPv4 and
-IPv6, RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4291 (mapped).
+IPv6, RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4291 (mapped), RFC 5214 (ISATAP).
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ _BLOCKED_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
 )
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# All that IANA has given out; some networks use the rest for themselves.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_ISATAP = frozenset((0x0000_5EFE, 0x0200_5EFE))
 
 
 def embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
@@ -82,9 +85,25 @@ def blocked_reason(address: _Address) -> str | None:
     if isinstance(address, IPv6Address):
         inner = embedded_ipv4(address)
         if inner is None:
-            return next((why for net, why in _BLOCKED_V6 if address in net), None)
+            return _blocked_v6_reason(address)
         address = inner
+    return _blocked_v4_reason(address)
+
+
+def _blocked_v4_reason(address: IPv4Address) -> str | None:
     return next((why for net, why in _BLOCKED_V4 if address in net), None)
+
+
+def _blocked_v6_reason(address: IPv6Address) -> str | None:
+    for network, why in _BLOCKED_V6:
+        if address in network:
+            return why
+    if address not in _GLOBAL_UNICAST:
+        return "not global unicast"
+    if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        why_v4 = _blocked_v4_reason(IPv4Address(int(address) & 0xFFFFFFFF))
+        return why_v4 and f"ISATAP: {why_v4}"
+    return None
 
 
 class AddressGuard:
@@ -92,11 +111,13 @@ class AddressGuard:
 
     `allow` holds exceptions for addresses that are not public: hosts (`intranet`,
     `intranet:8080`), addresses (`127.0.0.1`, `127.0.0.1:8000`, `[::1]:8000`) or CIDR.
-    An allowed host is allowed whatever address it has. Raises `AddressRuleError`,
-    which names every entry that cannot be read.
+    An allowed host is allowed whatever address it has. `own` are addresses of this machine:
+    one that is public is blocked all the same, for what listens there sees a neighbour, behind
+    the firewall. Raises `AddressRuleError`, which names every entry that cannot be read.
     """
 
-    def __init__(self, allow: Sequence[str] = ()) -> None:
+    def __init__(self, allow: Sequence[str] = (), own: Iterable[str] = ()) -> None:
+        self._own = frozenset(map(ip_address, own))
         self._networks: list[_Network] = []
         self._endpoints: set[tuple[str, int]] = set()
         self._hosts: set[str] = set()
@@ -117,6 +138,8 @@ class AddressGuard:
         except ValueError:
             return "not an IP address"
         reason = blocked_reason(address)
+        if reason is None and not self._own.isdisjoint(_forms(address)):
+            reason = "of this machine"
         if reason is None or self._is_allowed(host, address, port):
             return None
         return reason

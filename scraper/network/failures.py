@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from scrapy import exceptions as scrapy_errors
 
+from scraper.jobs.printable import printable
 from scraper.network.errors import NetworkError
 
 _TRANSIENT = frozenset(
@@ -226,7 +227,8 @@ def is_retryable(code: str) -> bool:
 
 def failure_text(exc: BaseException) -> str:
     """One line for people that says what happened, at most 300 characters."""
-    text = " ".join(str(exc).split())
+    # What a server sent is quoted in some: it must not reach a terminal as it is.
+    text = printable(" ".join(str(exc).split()))
     if not isinstance(exc, NetworkError):
         name = type(exc).__name__
         text = f"{name}: {text}" if text else name

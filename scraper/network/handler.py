@@ -31,11 +31,13 @@ from scraper.network.addresses import AddressGuard
 from scraper.network.connector import GuardedConnector
 from scraper.network.decoding import ACCEPT_ENCODING, BodyDecoder
 from scraper.network.failures import (
+    BadResponseError,
     LateStartError,
     TooLargeError,
     TruncatedError,
     as_network_error,
 )
+from scraper.network.own_addresses import own_addresses
 from scraper.network.receivers import has_receivers
 from scraper.network.requests import START_BY, Origin, Origins, RequestWriter
 from scraper.network.responses import build_headers, peer_address, response_class
@@ -43,12 +45,19 @@ from scraper.network.responses import build_headers, peer_address, response_clas
 # One header may be large (content security policies are), but not many.
 _MAX_HEADER_BYTES = 32 * 1024
 _MAX_HEADERS = 128
+# Answers of the kind "100 Continue" before the one that counts.
+_MAX_INFORMATIONAL = 20
 # How much of a body may wait in memory for its reader.
 _READ_BUFFER_BYTES = 256 * 1024
 _KEEP_ALIVE_S = 15.0
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 # The exchange as a whole has one; aiohttp's own are per step.
 _NO_STEP_TIMEOUT = aiohttp.ClientTimeout()
+
+
+class _HeadLimits(NamedTuple):
+    header_bytes: int
+    headers: int
 
 
 class _Answer(NamedTuple):
@@ -62,7 +71,8 @@ class PageDownloadHandler(BaseDownloadHandler):
 
     Settings: `DOWNLOAD_TIMEOUT` (s, of the whole exchange), `DOWNLOAD_MAXSIZE` (bytes, of
     the decompressed body; 0 is no limit), `DOWNLOAD_VERIFY_CERTIFICATES`,
-    `DEFAULT_REQUEST_HEADERS`, `USER_AGENT`, `ADDRESS_GUARD_ENABLED` (default on),
+    `TLS_CA_FILE` (PEM, trusted besides the system's), `DEFAULT_REQUEST_HEADERS`, `USER_AGENT`,
+    `MAX_HEADERS`, `MAX_HEADER_BYTES` (of one), `ADDRESS_GUARD_ENABLED` (default on),
     `ALLOW_PRIVATE_HOSTS`. Request meta: `download_timeout`, `download_maxsize`,
     `verify_tls`, `proxy`, `cuts_body` (of a larger body the beginning is the response),
     `start_by_s` (loop time: LateStartError when sending begins later). It sets
@@ -78,8 +88,14 @@ class PageDownloadHandler(BaseDownloadHandler):
         self._max_bytes = settings.getint("DOWNLOAD_MAXSIZE")
         self._verify_tls = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
         self._guard = _guard(settings)
+        self._head_limits = _HeadLimits(
+            settings.getint("MAX_HEADER_BYTES", _MAX_HEADER_BYTES),
+            settings.getint("MAX_HEADERS", _MAX_HEADERS),
+        )
         self._writer = RequestWriter(_default_headers(settings))
-        self._origins = Origins(verified=_tls_context(), unverified=_lax_tls_context())
+        self._origins = Origins(
+            verified=_tls_context(settings["TLS_CA_FILE"]), unverified=_lax_tls_context()
+        )
         # Made by the first request: it needs the running loop.
         self._connector: GuardedConnector | None = None
         self._answered: WeakSet[ResponseHandler] = WeakSet()
@@ -167,7 +183,9 @@ class PageDownloadHandler(BaseDownloadHandler):
                 connection.close()
                 continue
             try:
-                message, payload = await _ask(protocol, data, is_head=request.method == "HEAD")
+                message, payload = await _ask(
+                    protocol, data, self._head_limits, is_head=request.method == "HEAD"
+                )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 connection.close()
                 # The server may have closed an idle connection just before we wrote.
@@ -226,25 +244,26 @@ class PageDownloadHandler(BaseDownloadHandler):
 
 
 async def _ask(
-    protocol: ResponseHandler, data: bytes, *, is_head: bool
+    protocol: ResponseHandler, data: bytes, limits: _HeadLimits, *, is_head: bool
 ) -> tuple[RawResponseMessage, StreamReader]:
     protocol.set_response_params(
         skip_payload=is_head,
         read_until_eof=True,
         auto_decompress=False,
         read_bufsize=_READ_BUFFER_BYTES,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-        max_headers=_MAX_HEADERS,
+        max_line_size=limits.header_bytes,
+        max_field_size=limits.header_bytes,
+        max_headers=limits.headers,
     )
     if protocol.transport is None:
         raise aiohttp.ServerDisconnectedError
     protocol.transport.write(data)
-    while True:
+    for _ in range(_MAX_INFORMATIONAL + 1):
         message, payload = await protocol.read()
         # An informational answer comes before the real one; 101 is a real one.
         if not 100 <= message.code < 200 or message.code == 101:
             return message, payload
+    raise BadResponseError(f"more than {_MAX_INFORMATIONAL} informational answers before it")
 
 
 def _check_end(connection: Connection, origin: Origin) -> None:
@@ -288,7 +307,7 @@ def _content_length(message: RawResponseMessage) -> int | None:
 def _guard(settings: BaseSettings) -> AddressGuard | None:
     if not settings.getbool("ADDRESS_GUARD_ENABLED", True):
         return None
-    return AddressGuard(settings.getlist("ALLOW_PRIVATE_HOSTS"))
+    return AddressGuard(settings.getlist("ALLOW_PRIVATE_HOSTS"), own_addresses())
 
 
 def _default_headers(settings: BaseSettings) -> dict[bytes, bytes]:
@@ -299,8 +318,11 @@ def _default_headers(settings: BaseSettings) -> dict[bytes, bytes]:
     return {name: values[-1] for name, values in headers.items() if values}
 
 
-def _tls_context() -> ssl.SSLContext:
+def _tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Trusts the system's authorities and those of `ca_file` (PEM)."""
     context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -26,7 +26,8 @@ FAILED_TTL_S = 10.0
 UNREACHED_TTL_S = 1.0
 MAX_FAILED_TTL_S = 300.0
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
-_MAX_STORED_BYTES = 4 * MAX_ROBOTS_BYTES
+# Each byte may become six in JSON: a control character is written as an escape.
+_MAX_STORED_BYTES = 6 * MAX_ROBOTS_BYTES + 4096
 
 
 @dataclass(frozen=True, slots=True)

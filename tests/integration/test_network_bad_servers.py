@@ -240,6 +240,12 @@ def test_what_is_not_sane_http_is_a_bad_response(answer: bytes) -> None:
     assert fail_once(answer) == "bad_response"
 
 
+def test_informational_answers_without_end_are_a_bad_response() -> None:
+    few = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 5
+    assert fetch_once(few + page(b"ok")).body == b"ok"
+    assert fail_once(few * 100) == "bad_response"
+
+
 def test_large_but_sane_headers_pass() -> None:
     assert fetch_once(page(b"ok", b"Content-Security-Policy: " + b"x" * 20_000)).body == b"ok"
 

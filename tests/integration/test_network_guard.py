@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -11,7 +12,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import aiohttp.abc
 import pytest
+import yarl
+from aiohttp.abc import ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,8 +24,11 @@ from cryptography.x509.oid import NameOID
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
 
+from scraper.network.addresses import AddressGuard
+from scraper.network.connector import GuardedConnector
 from scraper.network.errors import NetworkError
 from scraper.network.handler import PageDownloadHandler
+from tests.support.canary import SPELLINGS
 
 DEADLINE_S = 15.0
 ALLOWED = {"ALLOW_PRIVATE_HOSTS": ["127.0.0.1"]}
@@ -105,35 +113,6 @@ def run(case: Coroutine[Any, Any, None]) -> None:
     asyncio.run(limited())
 
 
-SPELLINGS = (
-    "127.0.0.1",
-    "127.1",
-    "127.0.1",
-    "2130706433",
-    "017700000001",
-    "0x7f000001",
-    "0x7f.0.0.1",
-    "0177.0.0.1",
-    "0",
-    "0.0.0.0",
-    "127.0.0.1.",
-    "localhost",
-    "LOCALHOST.",
-    "①②⑦.⓪.⓪.①",
-    "１２７.0.0.1",
-    "127。0。0。1",
-    "[::1]",
-    "[::]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]",
-    "[0:0:0:0:0:ffff:127.0.0.1]",
-    "[::127.0.0.1]",
-    "[64:ff9b::127.0.0.1]",
-    "[2002:7f00:1::]",
-    "[fe80::1]",
-)
-
-
 @pytest.mark.parametrize("is_verbatim", [False, True])
 def test_no_spelling_of_loopback_is_connected_to(is_verbatim: bool) -> None:
     async def case() -> None:
@@ -184,6 +163,73 @@ def test_guard_can_be_switched_off() -> None:
     async def case() -> None:
         async with Server().running() as server, handling(ADDRESS_GUARD_ENABLED=False) as handler:
             assert await code_of(handler, f"http://127.0.0.1:{server.port}/") == "200"
+
+    run(case())
+
+
+class FlippingResolver(aiohttp.abc.AbstractResolver):
+    """A name whose addresses change from look-up to look-up, as an attacker's do."""
+
+    def __init__(self, *answers: tuple[str, ...]) -> None:
+        self._answers = list(answers)
+        self.lookups = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        addresses = self._answers[min(self.lookups, len(self._answers) - 1)]
+        self.lookups += 1
+        return [
+            ResolveResult(
+                hostname=host, host=it, port=port, family=socket.AF_INET, proto=0, flags=0
+            )
+            for it in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def connect(connector: GuardedConnector, port: int) -> str:
+    """The address that a connection to site.example was made to, or the failure's code."""
+    request = aiohttp.ClientRequest("GET", yarl.URL(f"http://site.example:{port}/"))
+    try:
+        connection = await connector.connect(request, [], aiohttp.ClientTimeout(total=5))
+    except NetworkError as error:
+        return error.code
+    except aiohttp.ClientError:
+        return "unreachable"
+    assert connection.transport is not None
+    peer: str = connection.transport.get_extra_info("peername")[0]
+    connection.close()
+    return peer
+
+
+# 127.0.0.2 stands for an address that may be connected to, 127.0.0.1 for one that may not.
+@pytest.mark.parametrize(
+    ("answers", "outcomes"),
+    [
+        ([("127.0.0.2",), ("127.0.0.1",)], ["127.0.0.2", "blocked_address", "blocked_address"]),
+        ([("127.0.0.1", "127.0.0.2")], ["127.0.0.2"] * 3),
+        ([("127.0.0.2", "127.0.0.1")], ["127.0.0.2"] * 3),
+        ([("127.0.0.1", "10.0.0.1")], ["blocked_address"] * 3),
+        ([("127.0.0.3", "127.0.0.1")], ["unreachable"] * 3),
+    ],
+    ids=["rebinding", "mixed", "mixed-reverse", "all-private", "fallback"],
+)
+def test_the_address_that_was_checked_is_the_one_connected_to(
+    answers: list[tuple[str, ...]], outcomes: list[str]
+) -> None:
+    async def case() -> None:
+        async with Server().running() as canary:
+            public = await asyncio.start_server(lambda _, w: w.close(), "127.0.0.2", canary.port)
+            resolver = FlippingResolver(*answers)
+            guard = AddressGuard(["127.0.0.2/31"])
+            connector = GuardedConnector(guard, resolver=resolver, use_dns_cache=False)
+            async with public, connector:
+                assert [await connect(connector, canary.port) for _ in outcomes] == outcomes
+            assert resolver.lookups == len(outcomes)
+            assert canary.connections == 0
 
     run(case())
 

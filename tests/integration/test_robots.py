@@ -88,6 +88,21 @@ def test_many_workers_that_wait_for_one_slow_file_fetch_it_once_and_nothing_forb
     assert states == ["completed" if path == "/public/a" else "failed" for path in paths]
 
 
+def test_file_that_swells_when_it_is_stored_is_read_by_every_worker(
+    place: QueuePlace, queue: QueueReader
+) -> None:
+    rules = FORBIDS_PRIVATE + b"\n# " + b"\0" * 480_000
+    with serve({**private_site(text(rules)), "/later": html()}) as site:
+        assert crawl(place, queue, site) == "completed"
+        # Another worker, which has the file from Redis.
+        with running("scrapy", "work", env=place.env()):
+            queue.push({"type": "single-page", "url": f"{site.url}/later", "jobId": "later"})
+            wait_until(lambda: queue.has_ended("later"), 20, "the page of the other worker ends")
+    assert site.hits["/robots.txt"] == 1
+    assert queue.state("later") == "completed", queue.errors("later")
+    assert private_hits(site) == 0
+
+
 def test_forbidden_start_page_fails_its_job_with_the_reason(
     place: QueuePlace, queue: QueueReader
 ) -> None:

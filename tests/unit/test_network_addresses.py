@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scraper.network.addresses import AddressGuard
 from scraper.network.errors import AddressRuleError, BlockedAddressError
+from scraper.network.own_addresses import own_addresses
 
 PRIVATE_V4 = (
     "0.0.0.0",
@@ -52,6 +53,12 @@ PRIVATE_V6 = (
     "fe80::1%eth0",
     "fec0::1",
     "ff02::1",
+    "200::1",
+    "1234::1",
+    "4000::1",
+    "2a00:1450::5efe:7f00:1",
+    "2a00:1450::200:5efe:10.0.0.1",
+    "fe80::5efe:8.8.8.8",
 )
 PUBLIC = (
     "1.1.1.1",
@@ -68,6 +75,7 @@ PUBLIC = (
     "2606:4700:4700::1111",
     "2001:4860:4860::8888",
     "2a00:1450:4001::200e",
+    "2a00:1450::5efe:8.8.8.8",
 )
 
 
@@ -157,3 +165,16 @@ def test_no_spelling_of_a_private_address_passes(ip: object) -> None:
     guard = AddressGuard()
     for form in (str(ip), *wrapped(str(ip)).values()):
         assert guard.refusal("site.example", form, 80) is not None
+
+
+def test_public_address_of_this_machine_is_blocked_unless_allowed() -> None:
+    own = ("8.8.8.8", "2606:4700:4700::1111")
+    guard = AddressGuard(own=own)
+    for address in (*own, "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"):
+        assert guard.refusal("site.example", address, 80) == "of this machine"
+    assert guard.refusal("site.example", "8.8.4.4", 80) is None
+    assert AddressGuard(["site.example"], own).refusal("site.example", "8.8.8.8", 80) is None
+
+
+def test_addresses_of_this_machine_are_known() -> None:
+    assert "127.0.0.1" in own_addresses()
