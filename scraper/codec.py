@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from scrapy import Request
 
+from scraper import sitemaps
+
 if TYPE_CHECKING:
     from scraper.job_spider import JobSpider
 
@@ -67,6 +69,8 @@ def apply_extra(extra: str, spider: JobSpider) -> tuple[Any, dict[str, Any]]:
         return spider.parse, {}
     stored = orjson.loads(extra)
     name = stored.get("callback", "parse")
+    if name == sitemaps.CALLBACK:
+        return spider.read_sitemap, _allowed_meta(stored["meta"], sitemaps.META)
     callback = getattr(spider, name) if name in spider.page_callbacks else spider.parse
     meta = stored.get("meta", {})
     return callback, _allowed_meta(meta, spider.page_meta) if isinstance(meta, dict) else {}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from scrapy import Spider
 from scrapy.http import Response
 
+from scraper import sitemaps
 from scraper.extraction import (
     Anchor,
     ParsedPage,
@@ -26,6 +27,7 @@ from scraper.jobs.leases import ChargedLink, Filtered
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work
 from scraper.scope import InvalidUrlError, Link, Suspicion
+from scraper.scope.sitemaps import is_xml_sitemap
 
 # Reasons of which no sample is kept: there is no page behind them.
 NOT_SAMPLED = frozenset({"scheme"})
@@ -91,9 +93,26 @@ class JobSpider(Spider):
         content_type = _content_type(response)
         if is_html(content_type, response.body[:512]):
             work.record = self._html_record(response, work, content_type)
+        elif (
+            self.follows_links and work.run.spec.sitemaps != "skip" and _is_sitemap(response, work)
+        ):
+            self._take_sitemap(response, work, level=1)
+            return ()
         else:
             work.record = bare_record(response, work)
         return (work.record,) if self.emits_records else ()
+
+    def read_sitemap(self, response: Response, **kwargs: Any) -> Iterable[Any]:
+        """Take the pages that a sitemap lists, within the job's scope."""
+        work = self.current_work()
+        level: int = response.meta[sitemaps.LEVEL]
+        self._take_sitemap(response, work, level, response.meta.get(sitemaps.FIRST, 0))
+        return ()
+
+    def _take_sitemap(self, response: Response, work: PageWork, level: int, first: int = 0) -> None:
+        urls = sitemaps.take_sitemap(response, work, level, first)
+        depth = work.lease.depth + 1
+        follow(work.run.resolver.resolve_links(work.final_url, urls, depth).links, depth, work)
 
     def _html_record(
         self, response: Response, work: PageWork, content_type: str | None
@@ -130,7 +149,7 @@ class JobSpider(Spider):
             resolved = resolve_links(page.base_url, hrefs, depth, encoding=page.encoding)
         except InvalidUrlError:
             resolved = resolve_links(work.final_url, hrefs, depth, encoding=page.encoding)
-        if self.follows_links:
+        if self.follows_links and work.run.spec.sitemaps != "only":
             unfollowed: Collection[Link] = ()
             if not work.run.follows_nofollow:
                 is_whole_page = has_nofollow or page.nofollow
@@ -168,6 +187,11 @@ def charge(url: str, suspicion: Suspicion, depth: int, work: PageWork, extra: st
     """Hand a link to the frontier of which the job takes a bounded number only."""
     limit = suspicion.limit(work.run.spec.max_pages_per_shape)
     work.charged[url] = ChargedLink(url, depth, suspicion.reason, suspicion.shape, limit, extra)
+
+
+def _is_sitemap(response: Response, work: PageWork) -> bool:
+    """A page that links led to is a sitemap."""
+    return bool(work.lease.found_on) and is_xml_sitemap(response.body)
 
 
 def _unfollowed(

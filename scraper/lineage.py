@@ -18,9 +18,10 @@ class PageWork:
     """One leased page on its way through the worker: what was found, what went wrong.
 
     `links` maps each new canonical URL to its extra ("" for none), `charged` the URLs of which a
-    job takes a bounded number to what is charged. `failure` is a code of
-    `design.md` §9 and a text. `place` is where the worker's board shows it, None while its
-    handling has not begun. `skip_note` is what stays with a skipped page: the line of robots.txt.
+    job takes a bounded number to what is charged. `failure` is a code of `design.md` §9 and a text.
+    `place` is where the worker's board shows it, None while its handling has not begun.
+    `sitemap_level` is None for all but sitemaps. `skip_note` is what stays with a skipped page: the
+    line of robots.txt.
     """
 
     lease: LeasedPage
@@ -40,6 +41,7 @@ class PageWork:
     retry_after_s: float | None = None
     latency_ms: int = 0
     is_redirected: bool = False
+    sitemap_level: int | None = None
     place: int | None = None
 
     def fail(self, code: str, text: str) -> None:

@@ -65,6 +65,7 @@ class PageOutcomes:
         if work.status in PAUSING_STATUSES:
             asked_s = work.retry_after_s
             pause_ms = -self._first_pause_ms if asked_s is None else int(asked_s * 1000)
+        is_sitemap = code == "sitemap"
         delay_ms = 0
         if outcome is PageOutcome.RETRY:
             delay_ms = self._retry_delay_ms(work)
@@ -85,6 +86,9 @@ class PageOutcomes:
             payload=orjson.dumps(error),
             code=f"{code} {note}" if note else code,
             retry_delay_ms=delay_ms,
+            links=list(work.links) if is_sitemap else (),
+            filtered=work.filtered if is_sitemap else (),
+            charged=list(work.charged.values()) if is_sitemap else (),
             host_pause_ms=pause_ms,
             host_strain_ms=self._strain_ms(work, code),
             body_bytes=work.body_bytes,

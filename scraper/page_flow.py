@@ -17,6 +17,7 @@ from scrapy.http import Response
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from scraper import sitemaps
 from scraper.board import Board
 from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
@@ -30,6 +31,7 @@ from scraper.network.failures import (
     RobotsUnreachableError,
     failure_code,
     failure_text,
+    is_retryable,
 )
 from scraper.network.requests import START_BY
 from scraper.network.retry_after import retry_after_s
@@ -119,12 +121,15 @@ class PageFlow:
         meta["cookiejar"] = run.cookiejar
         # The frontier's URLs are canonical: Scrapy need not escape them again.
         meta["verbatim_url"] = True
-        if run.spec.own_site:
+        level = meta.get(sitemaps.LEVEL)
+        if run.spec.own_site or (level == 0 and sitemaps.is_lifted(lease.url)):
             meta[LIFTED] = True
+        if level is not None:
+            meta["cuts_body"] = True
         if start_by_s is not None:
             meta[START_BY] = start_by_s
         request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
-        self._works[request] = PageWork(lease, run)
+        self._works[request] = PageWork(lease, run, sitemap_level=level)
         return request
 
     def _begin(self) -> None:
@@ -204,8 +209,12 @@ class PageFlow:
         handled = getattr(self._spider_of(work.run.spec.type), "handle_httpstatus_list", ())
         if response.status in handled:
             return True
+        code = f"http_{response.status}"
+        if work.sitemap_level == 0 and response.status < 500 and not is_retryable(code):
+            work.skip = ("no_sitemap", f"the server answered {response.status}")
+            return False
         work.retry_after_s = retry_after_s(response.headers.get(b"Retry-After"))
-        work.fail(f"http_{response.status}", f"the server answered {response.status}")
+        work.fail(code, f"the server answered {response.status}")
         return False
 
     def _redirect(self, work: PageWork, response: Response, request: Request) -> None:
@@ -216,7 +225,8 @@ class PageFlow:
             work.fail("bad_redirect", f"redirect to {location[:200]!r}: {error}")
             return
         is_start = not work.lease.found_on
-        reason = None if is_start else work.run.scope.decide(target, work.lease.depth)
+        is_free = is_start or work.sitemap_level is not None
+        reason = None if is_free else work.run.scope.decide(target, work.lease.depth)
         if reason is not None:
             work.final_url = target
             work.skip = (reason, f"redirected to {target}, which is out of the job's scope")
@@ -270,6 +280,9 @@ class PageFlow:
             work.record = bare_record(response, work)
         if work.items:
             work.record["items"] = [ItemAdapter(item).asdict() for item in work.items]
+        wants_sitemaps = not work.lease.found_on and work.run.spec.sitemaps != "skip"
+        if wants_sitemaps and self._spider_of(work.run.spec.type).follows_links:
+            sitemaps.add_sitemaps_of_site(work)
 
     # -- what callbacks yield -----------------------------------------------------------------
 

@@ -112,6 +112,8 @@ JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
                  help="A parameter that names no page ('ref', 'utm_*'); replaces the usual list."),
     click.option("--sort-query/--no-sort-query", default=None,
                  help="Whether the order of parameters matters; sorted by default."),
+    click.option("--sitemaps", type=click.Choice(["skip", "include", "only"]),
+                 help="Take pages from the site's sitemaps besides links, or from them only."),
     click.option("--max-pages-per-shape", type=int, metavar="N",
                  help="Pages of one form (a calendar's, a query's) at most; default 2000."),
     _flag("--turbo", "Speed first: more pages at once, light extraction."),

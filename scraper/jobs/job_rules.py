@@ -16,7 +16,7 @@ _CRAWL_ONLY: Final = frozenset(
     {
         "maxPages", "includePaths", "excludePaths", "ownSite", "maxDepth", "includeSubdomains",
         "allowedHosts", "followNofollow", "ignoreQuery", "ignoreQueryParams", "sortQuery",
-        "maxPagesPerShape",
+        "maxPagesPerShape", "sitemaps",
     }
 )  # fmt: skip
 

@@ -248,6 +248,13 @@ CATALOGUE: tuple[KeySpec, ...] = (
     KeySpec("job:<id>:recorded", "list", "commit_pages", _WITH_JOB, "their URLs, same order"),
     KeySpec("job:<id>:errors", "list", "commit_pages", _WITH_JOB, "failed pages, JSON"),
     KeySpec(
+        "job:<id>:sitemaps",
+        "list",
+        "commit_pages",
+        _WITH_JOB,
+        "URLs of sitemaps that named pages; -2 as a page's parent is the first",
+    ),
+    KeySpec(
         "job:<id>:shapes",
         "hash",
         "commit_pages",

@@ -92,6 +92,7 @@ class JobSpec(_Model):
     ignore_query: bool = False
     ignore_query_params: ParameterNames = IGNORED_PARAMETERS
     sort_query: bool = True
+    sitemaps: Literal["skip", "include", "only"] = "skip"
     max_pages_per_shape: Annotated[int, Whole(1, 10_000_000)] = 2_000
     turbo_mode: bool = False
     ecommerce_mode: bool = False

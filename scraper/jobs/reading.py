@@ -168,10 +168,13 @@ class Reader:
 
     async def _stored_pages(self, job_id: str, packed: Sequence[bytes]) -> list[StoredPage]:
         fields = [item.decode().split(" ", 4) for item in packed]
-        parents = sorted({int(parent) for _, _, parent, *_ in fields if int(parent) >= 0})
+        parents = sorted({int(parent) for _, _, parent, *_ in fields if int(parent) != -1})
         async with self.redis.pipeline(transaction=False) as pipe:
             for parent in parents:
-                pipe.lindex(self.keys.job(job_id, "recorded"), parent)
+                if parent >= 0:
+                    pipe.lindex(self.keys.job(job_id, "recorded"), parent)
+                else:
+                    pipe.lindex(self.keys.job(job_id, "sitemaps"), -2 - parent)
             stored = await pipe.execute() if parents else []
         urls = {
             parent: url.decode() for parent, url in zip(parents, stored, strict=True) if url

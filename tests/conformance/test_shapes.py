@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scraper.jobs.leases import ChargedLink
+from scraper.jobs.leases import ChargedLink, PageOutcome
+from scraper.jobs.reading import Reader
 from tests.support.queue_driver import QueueDriver
 from tests.support.queue_snapshot import QueueProbe
 
@@ -57,3 +58,27 @@ async def test_a_charged_link_keeps_its_extra_and_its_lower_depth(queue: QueueDr
     await queue.end("w1", plain, charged=charged("c1"))
     page = await queue.lease_one()
     assert (page.url, page.depth, page.extra) == (f"{A}c1", 1, '{"meta":{"a b":1}}')
+
+
+async def test_pages_of_a_sitemap_name_it_and_it_uses_no_budget(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("crawl", A, max_pages=3)
+    start = await queue.lease_one()
+    await queue.end("w1", start, charged=charged("one.xml", "two.xml", extra="{}"))
+    one, two = await queue.lease()
+    for sitemap in (one, two):
+        skipped = queue.end(
+            "w1", sitemap, PageOutcome.SKIPPED, code="sitemap", links=[f"{sitemap.url}/page"]
+        )
+        assert await skipped == "ok"
+    pages = await queue.lease()
+    assert {page.url: (page.found_on, page.depth) for page in pages} == {
+        f"{A}{name}/page": (A + name, 2) for name in ("one.xml", "two.xml")
+    }
+    assert (one.found_on, two.found_on) == (A, A)
+    job = probe.snapshot().jobs["crawl"]
+    assert (job.number("skipped"), job.number("done"), job.number("fetches")) == (2, 1, 3)
+    stored = await Reader(queue.redis, queue.keys.queue).page("crawl", pages[0].url)
+    assert stored is not None
+    assert stored.found_on == pages[0].found_on

@@ -22,6 +22,8 @@ local SAMPLES_KEPT = 200
 local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
 -- What commits change by themselves, without `job_add`.
 local COUNTED = {'known', 'queued', 'done', 'bytes', 'body_bytes'}
+-- No fetch of a page: what a site forbids or lists must not use up the job's fetches.
+local IS_FREE = {robots = true, sitemap = true, no_sitemap = true}
 local IS_DONE = {['done'] = true, ['done+'] = true}
 local done_detail = cjson.encode({status = 'done', workerId = worker_name(worker)})
 local find, sub, byte = string.find, string.sub, string.byte
@@ -113,31 +115,24 @@ local function ask(job, url)
   end
 end
 
-local function ask_charged(job, text)
-  local limit, depth, reason, shape, url, extra =
-    string.match(text, '^~(%d+) (%d+) (%S+) (%S+) (%S+) ?(.*)$')
-  charged[text] = {limit = tonumber(limit), depth = tonumber(depth), reason = reason,
-                   shape = shape, url = url, extra = extra}
-  ask(job, url)
-  job.shapes = job.shapes or {}
-  job.shapes[shape] = 0
+-- A page that was read for its links, and has no record.
+local function is_sitemap(i)
+  return ARGV[starts[i] + 1] == 'skipped' and ARGV[starts[i] + 7] == 'sitemap'
 end
 
-local function read_shapes(job)
-  local names = {}
-  for shape in pairs(job.shapes) do names[#names + 1] = shape end
-  for first = 1, #names, STEP do
-    local last = math.min(first + STEP - 1, #names)
-    local values = call('HMGET', job_key(job.id) .. ':shapes', unpack(names, first, last))
-    for i = first, last do job.shapes[names[i]] = number_of(values[i - first + 1]) end
-  end
+local function ask_charged(job, text)
+  local link = charged[text] or charged_link(text)
+  charged[text] = link
+  ask(job, link.url)
+  job.shapes = job.shapes or {}
+  job.shapes[link.shape] = 0
 end
 
 -- What the frontier knows of the links and redirect targets: one call a job.
 local function read_known(n)
   for i = 1, n do
     local place, outcome = place_of[i], ARGV[starts[i] + 1]
-    if place and IS_DONE[outcome] then
+    if place and (IS_DONE[outcome] or is_sitemap(i)) then
       local job, has_extras = place.of_job, outcome == 'done+'
       for at = links_at[i], reasons_at[i] - 1 do
         ask(job, has_extras and split(ARGV[at]) or ARGV[at])
@@ -146,7 +141,7 @@ local function read_known(n)
         if byte(ARGV[at]) == CHARGED then ask_charged(job, ARGV[at]) end
       end
       local url = ARGV[starts[i] + 2]
-      if url ~= lease_urls[i] then ask(job, url) end
+      if IS_DONE[outcome] and url ~= lease_urls[i] then ask(job, url) end
     end
   end
   for _, job in ipairs(order) do
@@ -156,7 +151,7 @@ local function read_known(n)
       local values = call('HMGET', pages_key(job.id), unpack(asked, first, last))
       for i = first, last do stored[asked[i]] = values[i - first + 1] end
     end
-    if job.shapes then read_shapes(job) end
+    if job.shapes then shapes_read(job.id, job.shapes) end
   end
 end
 
@@ -341,8 +336,7 @@ local function end_page(job, page, outcome, lease_url, url, code, payload, delay
     set_state(job, lease_url, 's', page, code .. (url ~= lease_url and ' ' .. url or ''))
     job_add(job, 'skipped', 1)
     code = string.match(code, '^%S*')
-    -- Nothing was fetched: a site that forbids much must not use up the job's fetches.
-    if code == 'robots' then job_add(job, 'fetches', -1) end
+    if IS_FREE[code] then job_add(job, 'fetches', -1) end
   end
   if outcome == 'failed' or page.parent == '-1' then job.errors[#job.errors + 1] = payload end
   if page.parent == '-1' then job_put(job, 'error', code) end
@@ -356,6 +350,11 @@ local function clear_suspect(job, lease_url, recorded)
   end
 end
 
+local function commit_links(job, place, i, number)
+  add_links(job, place, number, i, ARGV[starts[i] + 1] == 'done+')
+  if job.shapes then add_charged(job, place, number, i) end
+end
+
 local function commit_done(job, place, i)
   local a, lease_url = starts[i], lease_urls[i]
   local url, payload = ARGV[a + 2], ARGV[a + 3]
@@ -367,8 +366,7 @@ local function commit_done(job, place, i)
   local number = record_page(job, place, lease_url, url, payload)
   if place.page.parent == '-1' then start_recorded(job, url) end
   if not number then return 'duplicate', 'skipped', 'duplicate' end
-  add_links(job, place, number, i, ARGV[a + 1] == 'done+')
-  if job.shapes then add_charged(job, place, number, i) end
+  commit_links(job, place, i, number)
   if job.suspects > 0 then clear_suspect(job, lease_url, url) end
   return 'ok'
 end
@@ -398,6 +396,7 @@ local function commit_one(i)
     if pause ~= 0 then host_pause(place.host, pause) end
   end
   local lease_url, url = lease_urls[i], ARGV[a + 2]
+  if is_sitemap(i) then commit_links(job, place, i, sitemap_add(job.id, lease_url)) end
   if status ~= 'duplicate' then
     code = end_page(job, place.page, outcome, lease_url, url, code, payload, delay)
   end
@@ -461,9 +460,7 @@ local function write_job(job)
   for reason, times in pairs(job.filtered) do
     call('HINCRBY', key .. ':filtered', reason, whole(times))
   end
-  for shape, pages in pairs(job.charges) do
-    if pages > 0 then call('HINCRBY', key .. ':shapes', shape, whole(pages)) end
-  end
+  shapes_write(job.id, job.charges)
   if #job.samples > 0 then
     append('LPUSH', key .. ':filtered_sample', job.samples)
     call('LTRIM', key .. ':filtered_sample', 0, SAMPLES_KEPT - 1)

@@ -102,7 +102,7 @@ local function found_on_of(id, parent)
   local key = id .. ' ' .. parent
   local url = parents[key]
   if not url then
-    url = call('LINDEX', job_key(id) .. ':recorded', parent) or ''
+    url = found_on_get(id, parent)
     parents[key] = url
   end
   return url

@@ -10,7 +10,7 @@ local function job_move(id, from, to)
 end
 
 local PER_JOB = {'', ':pages', ':hosts', ':holders', ':records', ':recorded', ':errors',
-                 ':filtered', ':filtered_sample', ':suspects', ':shapes'}
+                 ':filtered', ':filtered_sample', ':suspects', ':shapes', ':sitemaps'}
 
 -- Delete all of a finished job.
 local function job_remove(id)

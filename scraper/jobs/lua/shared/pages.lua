@@ -2,7 +2,7 @@
 -- `job:<id>:pages` maps URL -> "<state> <depth> <parent> <attempts>[ <note>]" with the states
 -- q queued, w delayed, l leased, d done, f failed, s skipped, a another name of a recorded page,
 -- o left: open when its job ended, and not taken up by the retry of failed pages only.
--- <parent> is the number of the record whose page linked here (-1: none);
+-- <parent> is the number of the record whose page linked here (-1: none; below: see shapes.lua);
 -- <note> is the record's number (d), the code (s), the code and the extra (f), the URL meant (a),
 -- or the extra of an open page: what a custom spider attached to its request, as JSON.
 -- A lease is "<url> <job> <host> <start at ms> <depth> <parent> <attempts>[ <extra>]" in
