@@ -94,7 +94,8 @@ BOMBS = {
     "laughs": b'<!DOCTYPE u [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>' + urlset("&b;", head=""),
     "quadratic": b'<!DOCTYPE u [<!ENTITY a "' + b"x" * 100_000 + b'">]>'
     + urlset("&a;" * 10_000, head=""),
-    "external": b'<!DOCTYPE u [<!ENTITY a SYSTEM "file:///etc/hostname">]>' + urlset("&a;", head=""),
+    "external": b"<!DOCTYPE u [<!ENTITY a SYSTEM \"file:///etc/hostname\">]>"
+    + urlset("&a;", head=""),
     "parameter": b'<!DOCTYPE u [<!ENTITY % a SYSTEM "http://127.0.0.1:9/x"> %a;]>' + urlset("x"),
 }  # fmt: skip
 
