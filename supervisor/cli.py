@@ -17,7 +17,16 @@ from scraper.jobs import (
 )
 from scraper.jobs.printable import printable_lines
 from scraper.jobs.suggest import nearest
-from supervisor import cli_act, cli_fleet, cli_foreground, cli_look, cli_migrate, cli_run, cli_token
+from supervisor import (
+    cli_act,
+    cli_fleet,
+    cli_foreground,
+    cli_look,
+    cli_migrate,
+    cli_run,
+    cli_token,
+    cli_webhooks,
+)
 from supervisor.desk import ServiceRefusesError, ServiceUnreachableError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_REDIS, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -61,6 +70,7 @@ for _command in (
     *cli_fleet.COMMANDS,
     *cli_token.COMMANDS,
     *cli_migrate.COMMANDS,
+    *cli_webhooks.COMMANDS,
 ):
     main.add_command(_command)
 

@@ -196,6 +196,14 @@ class HttpDesk:
         found: dict[str, Any] = await self._of_job("GET", job_id, "/explain", params={"url": url})
         return found
 
+    async def deliveries(self, job_id: str, limit: int) -> dict[str, Any]:
+        params = {"limit": str(min(limit, MOST_AT_ONCE))}
+        found: dict[str, Any] = await self._of_job("GET", job_id, "/deliveries", params=params)
+        return found
+
+    async def redeliver(self, job_id: str, delivery_id: str) -> None:
+        await self._of_job("POST", job_id, f"/deliveries/{quote(delivery_id, safe='')}/redeliver")
+
     async def cancel(self, job_id: str) -> JobState:
         return JobState((await self._of_job("POST", job_id, "/cancel"))["stateBefore"])
 

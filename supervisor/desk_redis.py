@@ -119,6 +119,15 @@ class RedisDesk:
     async def health(self) -> dict[str, Any]:
         return (await read_health(self._queue)).to_json()
 
+    async def deliveries(self, job_id: str, limit: int) -> dict[str, Any]:
+        await self._queue.job(job_id)
+        async with self._queue.translated():
+            return await self._queue.webhooks.log(job_id, limit)
+
+    async def redeliver(self, job_id: str, delivery_id: str) -> None:
+        await self._queue.job(job_id)
+        await self._queue.redeliver(job_id, delivery_id)
+
     async def cancel(self, job_id: str) -> JobState:
         return await self._queue.cancel(job_id)
 

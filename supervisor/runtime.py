@@ -34,6 +34,7 @@ from supervisor.policy import RestartLimits, RestartPolicy
 from supervisor.process import WorkerLauncher
 from supervisor.registry import WorkerRegistry
 from supervisor.watcher import LivenessWatch
+from supervisor.webhooks import WebhookDeliverer
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +142,8 @@ class Runtime:
         self.duties.start("due", self._keep_time)
         lag = LoopLag()
         self.duties.start("lag", lag.run)
+        deliverer = WebhookDeliverer(self.queue, self.name.text)
+        self.duties.start("webhooks", deliverer.run)
         reporter = FleetReporter(
             self.queue,
             self.children,

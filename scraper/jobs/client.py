@@ -29,6 +29,7 @@ from scraper.jobs.reading import Reader
 from scraper.jobs.states import JobState
 from scraper.jobs.transitions import Submission, Transitions
 from scraper.jobs.views import JobResult, JobView
+from scraper.jobs.webhooks import Webhooks
 
 # Submits stop at this share of Redis' maxmemory, so that commits still fit.
 SUBMIT_UP_TO = 0.9
@@ -141,6 +142,7 @@ class JobQueue:
         for client in (redis, self.blocking):
             set_home(client, self.transitions.keys.key("meta"))
         self.reader = Reader(redis, self.name)
+        self.webhooks = Webhooks(redis, self.transitions)
         self._memory_checked_s = -MEMORY_CHECK_S
         self._memory_detail = ""
         self._waiters: dict[str, set[asyncio.Event]] = {}
@@ -165,6 +167,9 @@ class JobQueue:
                     "finished_jobs_kept": self.config.finished_jobs_kept,
                     "max_job_bytes": self.config.max_job_bytes,
                     "rejected_kept": 10_000,
+                    "webhook_queue": self.config.webhook_queue,
+                    "webhook_log": self.config.webhook_log,
+                    "hooks_kept_ms": int((self.config.webhook_give_up_s + 3600) * 1000),
                 },
             )
 
@@ -378,6 +383,16 @@ class JobQueue:
         if not before.is_final and before is not JobState.DELAYED:
             raise JobStateError(f"job {job_id!r} is {before.value}: only an ended job is retried")
         return before
+
+    async def redeliver(self, job_id: str, delivery_id: str) -> None:
+        """Deliver an event of the delivery log again. Raises JobStateError."""
+        reply = await self._run(self.webhooks.redeliver(job_id, delivery_id))
+        if reply == "unknown":
+            raise JobStateError(
+                f"the delivery log of job {job_id!r} has no delivery {delivery_id!r} (any more)"
+            )
+        if reply == "full":
+            raise JobStateError(f"too many deliveries of job {job_id!r} wait already")
 
     async def remove(self, job_id: str) -> None:
         """Delete an ended job with its records. Raises JobStateError for one that has not ended."""

@@ -267,6 +267,27 @@ class Config(BaseModel):
         None, "API_TOKEN", "A token of the operator for the HTTP API, besides those made by "
         "`token create`.", pattern=r"^[!-~]{16,512}$", repr=False,
     )  # fmt: skip
+    webhook_timeout_s: float = _setting(
+        10, "WEBHOOK_TIMEOUT", "A webhook's receiver must answer within this.", gt=0, le=120
+    )
+    webhook_backoff_s: float = _setting(
+        1, "WEBHOOK_BACKOFF", "Wait before a webhook is tried again; doubles each time.", gt=0
+    )
+    webhook_backoff_max_s: float = _setting(
+        3600, "WEBHOOK_BACKOFF_MAX", "The longest of these waits.", gt=0, le=86_400
+    )
+    webhook_attempts: int = _setting(
+        50, "WEBHOOK_ATTEMPTS", "A delivery is given up after so many attempts.", ge=1, le=1000
+    )
+    webhook_give_up_s: float = _setting(
+        86_400, "WEBHOOK_GIVE_UP", "And at this age of its event.", gt=0, le=30 * 86_400
+    )
+    webhook_queue: int = _setting(
+        10_000, "WEBHOOK_QUEUE", "Deliveries that may wait for one job.", ge=10, le=1_000_000
+    )
+    webhook_log: int = _setting(
+        100, "WEBHOOK_LOG", "Attempts that are kept in a job's delivery log.", ge=1, le=10_000
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "LOG_LEVEL", "debug, info, warning or error."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ BLOCK_S = 5.0
 ABANDONED_MS = 30_000
 RETRY_S = 1.0
 PAYLOAD_KEPT = 2_000
+_SECRET = re.compile(
+    r"""(["']?secret["']?\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,}]+)"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,11 @@ def doors_of(queue_name: str, job_types: Sequence[str]) -> list[Door]:
     """The queue's own list, and scrapy-redis's `<spider>:start_urls` of each type."""
     own = Door(queue_name, "single-page", True)
     return [own, *(Door(f"{name}:start_urls", name, False) for name in sorted(job_types))]
+
+
+def _without_secret(payload: bytes) -> str:
+    """A push as it may be shown: a webhook's secret is not, also where the rest is no JSON."""
+    return _SECRET.sub(r"\1***", payload.decode("utf-8", "backslashreplace"))
 
 
 class DoorWatcher:
@@ -143,7 +152,7 @@ class DoorWatcher:
     async def _reject(self, door: Door, claim: Claim, in_queue: str, reason: str) -> None:
         log.warning("push refused", door=door.key, reason=reason)
         rejection: Mapping[str, object] = {
-            "payload": claim.payload[:PAYLOAD_KEPT].decode("utf-8", "backslashreplace"),
+            "payload": _without_secret(claim.payload)[:PAYLOAD_KEPT],
             "bytes": len(claim.payload),
             "reason": reason,
             "door": door.key,

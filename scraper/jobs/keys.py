@@ -48,6 +48,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 _FOREVER = "with the queue; size bounded"
 _WITH_JOB = "with its job: resultTtl, or the count of finished jobs"
+_WITH_HOOK = "WEBHOOK_GIVE_UP and an hour after its job was removed"
 
 CATALOGUE: tuple[KeySpec, ...] = (
     KeySpec(
@@ -219,6 +220,45 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "command line",
         "revoked one by one",
         "token id -> whose it is, and the SHA-256 of the token",
+    ),
+    KeySpec(
+        "webhooks",
+        "hash",
+        "claim_webhooks",
+        _FOREVER,
+        "holder and until: who delivers, and until when (ms); position: the place in `events` up "
+        "to which deliveries are queued",
+    ),
+    KeySpec(
+        "hooks", "zset", "submit_jobs", _WITH_HOOK, "job with a webhook -> removed at, in ms; inf"
+    ),
+    KeySpec(
+        "hooks_due",
+        "zset",
+        "queue_deliveries",
+        "emptied by delivering",
+        "job -> when its next delivery is due, in ms",
+    ),
+    KeySpec(
+        "hook:<id>",
+        "hash",
+        "submit_jobs, settle_delivery",
+        _WITH_HOOK,
+        "events, numbers given, attempts of the next delivery; spec of a removed job",
+    ),
+    KeySpec(
+        "hook:<id>:queue",
+        "list",
+        "queue_deliveries",
+        "emptied by delivering; at most WEBHOOK_QUEUE",
+        "`<number> <sequence> <event id> <event> <at ms> <rest as JSON>`",
+    ),
+    KeySpec(
+        "hook:<id>:log",
+        "list",
+        "settle_delivery",
+        "with its job; at most WEBHOOK_LOG",
+        "attempts, the newest first, JSON",
     ),
     KeySpec("job:<id>", "hash", "submit_jobs", _WITH_JOB, "spec, state, counts, times"),
     KeySpec(

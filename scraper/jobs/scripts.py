@@ -16,7 +16,9 @@ from scraper.jobs.errors import JobsError
 
 LUA_DIR = Path(__file__).parent / "lua"
 # The order matters: each file uses what stands before it.
-SHARED = ("base", "clock", "records", "turns", "lanes", "pages", "jobs", "pace", "shapes")
+SHARED = (
+    "base", "clock", "records", "turns", "lanes", "pages", "hooks", "jobs", "pace", "shapes",
+)  # fmt: skip
 HEADER = "#!lua"
 UNKNOWN = "Function not found"
 REFUSALS = ("NOPERM", "no permissions", "unknown command", "not allowed")

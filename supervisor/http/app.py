@@ -25,6 +25,7 @@ from scraper.jobs import Fault, JobQueue, JobsError, RedisUnreachableError
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.version import VERSION
 from supervisor.http import (
+    deliveries_api,
     events_api,
     fleet_api,
     job_parts_api,
@@ -64,7 +65,8 @@ def build_app(queue: JobQueue) -> tuple[ASGIApp, EventHub]:
     app.state.queue = queue
     app.state.hub = hub
     for router in (
-        submitting.router, jobs_api.router, job_parts_api.router, events_api.router,
+        submitting.router, jobs_api.router, job_parts_api.router,
+        deliveries_api.router, events_api.router,
         fleet_api.router, queue_api.router, queue_api.operator,
     ):  # fmt: skip
         app.include_router(router)

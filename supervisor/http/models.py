@@ -272,6 +272,44 @@ class History(Shape):
     points: list[Point]
 
 
+class WebhookShape(Shape):
+    url: str = Field(description="without what is behind its path")
+    events: list[str]
+    is_signed: bool
+
+
+class LoggedAttempt(OpenShape):
+    outcome: Literal["delivered", "failed", "given_up", "gap"] = Field(
+        description="failed: it is tried again; gap: so many events (`count`) were not queued"
+    )
+    at: Iso
+    error: str | None
+    id: str | None = Field(None, description="of the delivery, the same at each attempt")
+    sequence: int | None = None
+
+
+class DeliveryLog(Shape):
+    webhook: WebhookShape | None = Field(description="null: the job has none")
+    waiting: int = Field(description="deliveries that wait, the next one among them")
+    attempts: int = Field(description="how often the next one was tried in vain")
+    failing_since: Iso
+    last_error: str | None
+    next_attempt_at: Iso
+    dropped: int = Field(description="events for which the queue was full")
+    deliveries: list[LoggedAttempt] = Field(description="attempts, the newest first")
+
+
+class DeliveriesWanted(StrictQuery):
+    """How many attempts."""
+
+    limit: Limit = 100
+
+
+class Redelivery(Shape):
+    delivery_id: str
+    queued: bool
+
+
 class PresetList(Shape):
     presets: dict[str, dict[str, Any]] = Field(description="name -> the job fields that it sets")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from scraper.jobs.events import QueueEvent
 from scraper.jobs.leases import LeaseRequest, PageOutcome, WorkerDeath
+from scraper.jobs.webhooks import Attempt, Outcome, Webhooks
 from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, page_commit, submission
 from tests.support.queue_snapshot import QueueProbe
 
@@ -172,9 +174,51 @@ async def job_pace(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.job_pace("crawl")
 
 
+HOOKED = '{"v":1,"type":"single-page","url":"http://one.test/","webhook":{"url":"http://r.test/"}}'
+EVENT = QueueEvent("1-0", "workerActive", "one", "acme", 1, {"workerId": "w1"})
+
+
+def hooks_of(queue: QueueDriver) -> Webhooks:
+    return Webhooks(queue.redis, queue.transitions)
+
+
+async def queue_one(queue: QueueDriver) -> None:
+    """A job with a webhook, and one delivery that waits."""
+    await queue.submit("one", spec=HOOKED)
+    turn = await hooks_of(queue).claim("d1", HOUR_MS)
+    assert turn is not None
+    assert await hooks_of(queue).queue("d1", turn.position, "1-0", [EVENT]) == 1
+
+
+async def claim_webhooks(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one", spec=HOOKED)
+    return lambda q: hooks_of(q).claim("d1", HOUR_MS)
+
+
+async def queue_deliveries(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one", spec=HOOKED)
+    await hooks_of(queue).claim("d1", HOUR_MS)
+    return lambda q: hooks_of(q).queue("d1", "0-0", "1-0", [EVENT])
+
+
+async def settle_delivery(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue_one(queue)
+    [head] = await hooks_of(queue).heads(["one"])
+    failed = Attempt(Outcome.FAILED, 500, 7, "answered 500", HOUR_MS)
+    return lambda q: hooks_of(q).settle("d1", head, failed)
+
+
+async def redeliver(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue_one(queue)
+    [head] = await hooks_of(queue).heads(["one"])
+    assert await hooks_of(queue).settle("d1", head, Attempt(Outcome.DELIVERED, 200))
+    return lambda q: hooks_of(q).redeliver("one", "1-0", "the request")
+
+
 SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
     cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, count_ready,
-    publish_events, report_supervisor, claim_robots, store_robots, job_pace,
+    publish_events, report_supervisor, claim_robots, store_robots, job_pace, claim_webhooks,
+    queue_deliveries, settle_delivery, redeliver,
 )  # fmt: skip

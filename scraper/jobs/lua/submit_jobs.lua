@@ -29,6 +29,7 @@ local function accept(a)
     'backoff_type', ARGV[a + 10], 'backoff_ms', ARGV[a + 11], 'host_limit', limit,
     'host_delay_ms', host_delay, 'pace', pace, 'result_ttl_ms', ARGV[a + 14], 'submitted_at', NOW,
     'attempt', 0, 'known', 1, 'queued', 1)
+  if hook_open(id, ARGV[a + 1]) then call('HSET', key, 'hook', '1') end
   call('HSET', pages_key(id), url, page_pack('q', 0, -1, 0))
   call('HINCRBY', P .. 'open_jobs', priority .. ':' .. customer, 1)
   call('ZADD', P .. 'customer:' .. customer .. ':jobs', NOW, id)

@@ -14,7 +14,8 @@ local PER_JOB = {'', ':pages', ':hosts', ':holders', ':records', ':recorded', ':
 
 -- Delete all of a finished job.
 local function job_remove(id)
-  local f = fields(job_key(id), 'state', 'customer')
+  local f = fields(job_key(id), 'state', 'customer', 'hook')
+  if f[3] then hook_leave(id, call('HGET', job_key(id), 'spec')) end
   for _, suffix in ipairs(PER_JOB) do call('UNLINK', job_key(id) .. suffix) end
   if f[1] then call('ZREM', P .. 'jobs:' .. f[1], id) end
   if f[2] then
