@@ -33,7 +33,7 @@ from scraper.network.failures import (
     failure_text,
     is_retryable,
 )
-from scraper.network.requests import START_BY
+from scraper.network.requests import START_BY, VERIFY_TLS
 from scraper.network.retry_after import retry_after_s
 from scraper.network.robots import LIFTED
 from scraper.parse_limit import ParseLimit, ParseLimitError
@@ -126,6 +126,8 @@ class PageFlow:
             meta[LIFTED] = True
         if level is not None:
             meta["cuts_body"] = True
+        if not run.spec.verify_tls:
+            meta[VERIFY_TLS] = False
         if start_by_s is not None:
             meta[START_BY] = start_by_s
         request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
@@ -278,6 +280,8 @@ class PageFlow:
     def _complete_record(self, work: PageWork, response: Response) -> None:
         if work.record is None:
             work.record = bare_record(response, work)
+        if not work.run.spec.verify_tls and response.url.startswith("https:"):
+            work.record["tlsVerified"] = False
         if work.items:
             work.record["items"] = [ItemAdapter(item).asdict() for item in work.items]
         wants_sitemaps = not work.lease.found_on and work.run.spec.sitemaps != "skip"

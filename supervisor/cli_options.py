@@ -121,6 +121,8 @@ JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _flag("--ecommerce", "Add the product of each page."),
     _flag("--ai", "Add markdown for language models."),
     _flag("--html", "Add the page's HTML to its record."),
+    click.option("--verify-tls/--no-verify-tls", default=None,
+                 help="Check the certificates of sites (default); without, it is recorded."),
     click.option("--preset", metavar="NAME", help="Apply a named preset."),
     click.option("--job-id", metavar="ID", help="The same id twice is the same job."),
     click.option("--priority", type=int, metavar="N", help="Higher first; default 0."),

@@ -111,6 +111,7 @@ class JobSpec(_Model):
     webhook: Webhook | None = None
     result_ttl: Annotated[float, Real(0.1, 10 * 365 * 86_400, "seconds")] | None = None
     html: bool = False
+    verify_tls: bool = True
 
     def to_json(self) -> str:
         """The job as it is stored: compact, without what has its default."""

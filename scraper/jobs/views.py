@@ -64,6 +64,7 @@ class JobView:
     body_bytes: int
     memory: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    tls_verified: bool = True
 
     @classmethod
     def from_hash(cls, job_id: str, raw: Mapping[bytes, bytes]) -> JobView:
@@ -76,6 +77,7 @@ class JobView:
         def moment(name: str) -> int | None:
             return number(name) if name in text else None
 
+        spec = json.loads(text["spec"])
         return cls(
             id=job_id,
             type=text["type"],
@@ -99,7 +101,8 @@ class JobView:
                 for name, value in json.loads(text.get("memory") or "{}").items()
                 if name != "relief"
             },
-            metadata=json.loads(text["spec"]).get("metadata") or {},
+            metadata=spec.get("metadata") or {},
+            tls_verified=spec.get("verifyTls", True),
         )
 
     @classmethod
@@ -124,6 +127,7 @@ class JobView:
             record_bytes=shown["recordBytes"],
             body_bytes=shown["bodyBytes"],
             metadata=shown["metadata"],
+            tls_verified=shown.get("tlsVerified", True),
         )
 
     @property
@@ -154,6 +158,7 @@ class JobView:
             "recordBytes": self.record_bytes,
             "bodyBytes": self.body_bytes,
             "metadata": self.metadata,
+            "tlsVerified": self.tls_verified,
         }
 
 
@@ -195,6 +200,7 @@ class JobResult:
                 "memoryUsage": view.memory,
                 "processingTime": duration,
                 "finishReason": view.finish_reason,
+                **({} if view.tls_verified else {"tlsVerified": False}),
             },
         )
 

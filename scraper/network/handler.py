@@ -39,7 +39,7 @@ from scraper.network.failures import (
 )
 from scraper.network.own_addresses import own_addresses
 from scraper.network.receivers import has_receivers
-from scraper.network.requests import START_BY, Origin, Origins, RequestWriter
+from scraper.network.requests import START_BY, VERIFY_TLS, Origin, Origins, RequestWriter
 from scraper.network.responses import build_headers, peer_address, response_class
 
 # One header may be large (content security policies are), but not many.
@@ -104,7 +104,7 @@ class PageDownloadHandler(BaseDownloadHandler):
         """The response to `request`; raises a `NetworkError` for every kind of failure."""
         meta = request.meta
         timeout_s: float = meta.get("download_timeout") or self._timeout_s
-        verify_tls: bool = meta.get("verify_tls", self._verify_tls)
+        verify_tls: bool = meta.get(VERIFY_TLS, self._verify_tls)
         origin, path = self._origins.find(request, verify_tls=verify_tls)
         data = self._writer.write(request, origin, path)
         started_s = time.monotonic()

@@ -18,6 +18,8 @@ from scraper.network.failures import BadRequestError, UnsupportedSchemeError
 
 # Request meta: the loop time until which a fetch of a host with a delay must begin.
 START_BY = "start_by_s"
+# Request meta: False leaves the check of certificates out.
+VERIFY_TLS = "verify_tls"
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
 _NOT_SENDABLE = re.compile(r"[^\x21-\x7e]")

@@ -24,7 +24,7 @@ from scraper.network.failures import (
     RobotsDisallowedError,
     RobotsUnreachableError,
 )
-from scraper.network.requests import START_BY
+from scraper.network.requests import START_BY, VERIFY_TLS
 from scraper.network.robots_file import Fetch, RobotsFile, fetch_robots
 from scraper.network.robots_rules import RobotsRules, product_token
 
@@ -39,7 +39,9 @@ _STALE_S = 86_400.0
 _CLAIM_MS = 5000
 _RENEW_S = 1.5
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
-_CARRIED = ("verify_tls", "proxy")
+_CARRIED = (VERIFY_TLS, "proxy")
+# Behind the origin: whoever checks certificates is not judged by a file that came without.
+_UNVERIFIED = " unverified"
 
 
 class RobotsStore(Protocol):
@@ -94,16 +96,16 @@ class RobotsGate:
         """
         if request.meta.get(LIFTED):
             return None
-        origin = origin_of(request.url)
-        entry = self._entries.get(origin)
+        key = _key_of(request)
+        entry = self._entries.get(key)
         if entry is None or entry.fresh_until_s <= time.monotonic():
-            return self._admit_later(request, origin)
-        self._entries.move_to_end(origin)
+            return self._admit_later(request, key)
+        self._entries.move_to_end(key)
         self._judge(request.url, entry)
         return None
 
-    async def _admit_later(self, request: Request, origin: str) -> None:
-        entry = await self._load_once(origin, request.meta)
+    async def _admit_later(self, request: Request, key: str) -> None:
+        entry = await self._load_once(key, request.meta)
         self._judge(request.url, entry)
         if self._store and entry.rules.crawl_delay_s and START_BY not in request.meta:
             # Leased before anybody knew that this host wants time between fetches.
@@ -119,54 +121,56 @@ class RobotsGate:
 
     # -- one load an origin -------------------------------------------------------------------
 
-    async def _load_once(self, origin: str, meta: Mapping[str, Any]) -> _Entry:
-        load = self._loads.get(origin)
+    async def _load_once(self, key: str, meta: Mapping[str, Any]) -> _Entry:
+        load = self._loads.get(key)
         if load is None:
-            load = asyncio.create_task(self._load(origin, meta))
-            self._loads[origin] = load
-            load.add_done_callback(lambda _: self._loads.pop(origin, None))
+            load = asyncio.create_task(self._load(key, meta))
+            self._loads[key] = load
+            load.add_done_callback(lambda _: self._loads.pop(key, None))
         # One page that is given up must not end the load that others wait for.
         return await asyncio.shield(load)
 
-    async def _load(self, origin: str, meta: Mapping[str, Any]) -> _Entry:
+    async def _load(self, key: str, meta: Mapping[str, Any]) -> _Entry:
         carried = {name: meta[name] for name in _CARRIED if name in meta}
         try:
-            file = await self._shared(origin, carried)
+            file = await self._shared(key, carried)
         except REDIS_ERRORS as error:
-            log.warning("robots.txt is not shared: Redis is away", origin=origin, error=str(error))
-            file = await self._fetch_file(origin, carried)
-        return self._keep(origin, file)
+            log.warning("robots.txt is not shared: Redis is away", origin=key, error=str(error))
+            file = await self._fetch_file(key, carried)
+        return self._keep(key, file)
 
-    async def _fetch_file(self, origin: str, meta: Mapping[str, Any]) -> RobotsFile:
+    async def _fetch_file(self, key: str, meta: Mapping[str, Any]) -> RobotsFile:
         policy = self._policy
+        origin = key.removesuffix(_UNVERIFIED)
         return await fetch_robots(
             origin, self._fetch, meta, timeout_s=policy.timeout_s, ttl_s=policy.ttl_s
         )
 
-    async def _shared(self, origin: str, meta: Mapping[str, Any]) -> RobotsFile:
+    async def _shared(self, key: str, meta: Mapping[str, Any]) -> RobotsFile:
         """The file of the fleet: kept in Redis, or fetched by one worker while the others wait."""
         if self._store is None:
-            return await self._fetch_file(origin, meta)
+            return await self._fetch_file(key, meta)
         polls = 0
         while True:
-            claim = await self._store.claim_robots(origin, self._worker, _CLAIM_MS)
+            claim = await self._store.claim_robots(key, self._worker, _CLAIM_MS)
             if claim.stored is not None:
                 return RobotsFile.from_bytes(claim.stored, claim.ttl_ms / 1000)
             if claim.is_ours:
-                return await self._fetch_for_all(self._store, origin, meta)
+                return await self._fetch_for_all(self._store, key, meta)
             await asyncio.sleep(_POLL_S[min(polls, len(_POLL_S) - 1)])
             polls += 1
 
     async def _fetch_for_all(
-        self, store: RobotsStore, origin: str, meta: Mapping[str, Any]
+        self, store: RobotsStore, key: str, meta: Mapping[str, Any]
     ) -> RobotsFile:
-        fetching = asyncio.ensure_future(self._fetch_file(origin, meta))
+        fetching = asyncio.ensure_future(self._fetch_file(key, meta))
         try:
             while not (await asyncio.wait({fetching}, timeout=_RENEW_S))[0]:
-                await store.claim_robots(origin, self._worker, _CLAIM_MS)
+                await store.claim_robots(key, self._worker, _CLAIM_MS)
             file = fetching.result()
+            host = key.removesuffix(_UNVERIFIED).partition("://")[2]
             await store.store_robots(
-                origin, origin.partition("://")[2], file.to_bytes(), int(file.ttl_s * 1000),
+                key, host, file.to_bytes(), int(file.ttl_s * 1000),
                 self._crawl_delay_ms(file),
             )  # fmt: skip
         finally:
@@ -179,21 +183,21 @@ class RobotsGate:
 
     # -- what is kept -------------------------------------------------------------------------
 
-    def _keep(self, origin: str, file: RobotsFile) -> _Entry:
+    def _keep(self, key: str, file: RobotsFile) -> _Entry:
         now_s = time.monotonic()
-        old = self._entries.pop(origin, None)
+        old = self._entries.pop(key, None)
         if old is not None:
             self._bytes -= old.rules.size_bytes
             if file.code and not old.file.code and old.stale_until_s > now_s:
-                log.warning("an older robots.txt counts", origin=origin, problem=file.problem)
+                log.warning("an older robots.txt counts", origin=key, problem=file.problem)
                 old.fresh_until_s = now_s + file.ttl_s
-                return self._add(origin, old)
+                return self._add(key, old)
         rules = RobotsRules(file.text, self._token)
         fresh_s = now_s + file.ttl_s
-        return self._add(origin, _Entry(rules, file, fresh_s, fresh_s + _STALE_S))
+        return self._add(key, _Entry(rules, file, fresh_s, fresh_s + _STALE_S))
 
-    def _add(self, origin: str, entry: _Entry) -> _Entry:
-        self._entries[origin] = entry
+    def _add(self, key: str, entry: _Entry) -> _Entry:
+        self._entries[key] = entry
         self._bytes += entry.rules.size_bytes
         while len(self._entries) > _FILES_KEPT or self._bytes > _BYTES_KEPT:
             if len(self._entries) == 1:
@@ -201,6 +205,13 @@ class RobotsGate:
             _, oldest = self._entries.popitem(last=False)
             self._bytes -= oldest.rules.size_bytes
         return entry
+
+
+def _key_of(request: Request) -> str:
+    """What one file counts for: the origin, apart where its certificate is not checked."""
+    origin = origin_of(request.url)
+    is_lax = request.meta.get(VERIFY_TLS) is False and origin.startswith("https:")
+    return origin + _UNVERIFIED if is_lax else origin
 
 
 def origin_of(url: str) -> str:

@@ -95,6 +95,7 @@ class Job(OpenShape):
     record_bytes: int
     body_bytes: int
     metadata: dict[str, Any]
+    tls_verified: bool = Field(description="false: the job asked not to check certificates")
 
 
 class JobDetail(Job):

@@ -327,7 +327,7 @@ FULL: dict[str, Any] = {
     "priority": -5, "delay": 10, "attempts": 4, "backoff": {"type": "fixed", "delay": 0},
     "maxDuration": 5_000, "maxDepth": 0,
     "webhook": {"url": "https://example.com/hook", "events": ["workerFailed"], "secret": "s"},
-    "resultTtl": 60.5, "html": True,
+    "resultTtl": 60.5, "html": True, "verifyTls": False,
 }  # fmt: skip
 
 
@@ -355,6 +355,7 @@ def test_defaults_stay_as_stored_jobs_were_written() -> None:
         "aiOptimization": False, "metadata": {}, "jobId": None, "priority": 0, "delay": 0,
         "attempts": 3, "backoff": {"type": "exponential", "delay": 5_000}, "maxDuration": None,
         "maxDepth": None, "webhook": None, "resultTtl": None, "html": False,
+        "verifyTls": True,
     }  # fmt: skip
 
 
