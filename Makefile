@@ -48,6 +48,7 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	$(BIN)/python -m docs.generate --check
+	@deploy/checks/run.sh $(BIN)
 
 docs: $(VENV)/ready
 	$(BIN)/python -m docs.generate
