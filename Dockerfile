@@ -29,11 +29,12 @@ COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
 # The root file system may be read-only. Written to: /tmp (name locks, sockets) and, only without
-# REDIS_URL, /data (the embedded server).
+# REDIS_URL, /data (the embedded server). A Redis that is not there yet is waited for.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    DATA_DIR=/data
+    DATA_DIR=/data \
+    REDIS_WAIT=3600
 USER 10001:10001
 VOLUME ["/data"]
 EXPOSE 8000

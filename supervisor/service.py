@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import structlog
 
-from scraper.jobs import Config, JobsError, OpenedQueue
+from scraper.jobs import Config, JobsError, OpenedQueue, RedisUnreachableError
 from scraper.jobs.connection import safe_url
 from scraper.jobs.version import VERSION
 from supervisor.children import SlotState
@@ -30,6 +30,7 @@ from supervisor.sizing import auto_worker_count
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S = 30.0
+REDIS_AGAIN_S = 2.0
 LISTENERS_END_WITHIN_S = 5.0
 
 
@@ -144,10 +145,7 @@ class ScraperWorkerService:
             if self._runtime is not None:
                 return
             route_to_logging()
-            runtime = await Runtime.open(
-                self.config, self._listeners, pools=self._pools, limits=self._restart_limits,
-                worker_log=self._worker_log, serve_http=self._serve_http,
-            )  # fmt: skip
+            runtime = await self._open()
             self._runtime, self._started_s = runtime, time.monotonic()
             try:
                 runtime.begin(self._count(self.config.worker_count), watch_doors=self._watch_doors)
@@ -157,6 +155,22 @@ class ScraperWorkerService:
                 raise
             if not runtime.fleet.is_shutting_down:
                 self._is_up(runtime)
+
+    async def _open(self) -> Runtime:
+        """The runtime, once Redis can be reached: `redis_wait_s` at most. Raises what
+        `Runtime.open` raises."""
+        give_up_s = time.monotonic() + self.config.redis_wait_s
+        while True:
+            try:
+                return await Runtime.open(
+                    self.config, self._listeners, pools=self._pools, limits=self._restart_limits,
+                    worker_log=self._worker_log, serve_http=self._serve_http,
+                )  # fmt: skip
+            except RedisUnreachableError as error:
+                if time.monotonic() >= give_up_s:
+                    raise
+                log.warning("waiting for Redis", error=str(error), again_in_s=REDIS_AGAIN_S)
+            await asyncio.sleep(REDIS_AGAIN_S)
 
     async def stop(self, *, signal_name: str = "") -> None:
         """Drain and end: pages in flight are finished within `drain_timeout_s`, the rest goes

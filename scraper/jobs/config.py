@@ -59,6 +59,10 @@ class Config(BaseModel):
     redis_url: str | None = _setting(
         None, "REDIS_URL", "The server; unset: an embedded one in DATA_DIR.", repr=False
     )
+    redis_wait_s: float = _setting(
+        0, "REDIS_WAIT", "How long `run` waits at its start for a Redis that is out of reach.",
+        ge=0, le=86_400,
+    )  # fmt: skip
     redis_ca_file: Path | None = _setting(
         None, "REDIS_CA_FILE", "Authorities (PEM) that rediss:// trusts; default the system's."
     )
