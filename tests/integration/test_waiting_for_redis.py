@@ -17,12 +17,15 @@ def test_a_service_waits_for_a_redis_that_comes_later(tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{port}/0"
     env = environment(url, REDIS_WAIT="120", WORKER_COUNT="1")
     server = ["--port", str(port), "--bind", "127.0.0.1"]
-    with running("supervisor", "run", "--no-http", env=env) as [service]:
-        with server_process(tmp_path, server, url), connect_sync(url) as client:
-            key = "{scrape-queue}:workers"
-            wait_until(lambda: client.zcard(key) == 1, 60, "its worker asks for work")
-            service.send_signal(signal.SIGTERM)
-            assert service.wait(40) == 0
+    with (
+        running("supervisor", "run", "--no-http", env=env) as [service],
+        server_process(tmp_path, server, url),
+        connect_sync(url) as client,
+    ):
+        key = "{scrape-queue}:workers"
+        wait_until(lambda: client.zcard(key) == 1, 60, "its worker asks for work")
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(40) == 0
 
 
 def test_without_a_wait_it_ends_at_once_and_says_why(tmp_path: Path) -> None:
