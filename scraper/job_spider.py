@@ -161,6 +161,8 @@ class JobSpider(Spider):
             ]
             if others:
                 follow(resolve_links(work.final_url, others, depth).links, depth, work)
+            if page.links_truncated:
+                work.filtered.append(Filtered("too_many_links", 1, work.final_url))
             if resolved.dropped:
                 work.filtered.append(Filtered("scheme", resolved.dropped))
         return _recorded_links(anchors, resolved.targets)

@@ -17,6 +17,7 @@ from scraper.scope import InvalidUrlError, canonical_url, host_key, resolve
 from scraper.scope.sitemaps import MAX_SITEMAP_URLS, Sitemap, read_sitemap, sitemaps_in_robots
 
 CALLBACK: Final = "read_sitemap"
+SHAPE: Final = "sitemap"
 LEVEL, FIRST = "sitemap_level", "sitemap_first"
 META: Final = frozenset({LEVEL, FIRST})
 
@@ -85,7 +86,7 @@ def _add(work: PageWork, url: str, level: int, first: int = 0) -> None:
     meta: dict[str, Any] = {LEVEL: level, FIRST: first} if first else {LEVEL: level}
     extra = orjson.dumps({"callback": CALLBACK, "meta": meta}).decode()
     if work.run.known.get(url, 1) > 0:
-        work.charged[url] = ChargedLink(url, 0, "sitemap_limit", "sitemap", MAX_SITEMAPS, extra)
+        work.charged[url] = ChargedLink(url, 0, "sitemap_limit", SHAPE, MAX_SITEMAPS, extra)
 
 
 def is_lifted(url: str) -> bool:

@@ -23,6 +23,7 @@ from supervisor import (
     cli_foreground,
     cli_look,
     cli_migrate,
+    cli_preview,
     cli_run,
     cli_token,
     cli_webhooks,
@@ -65,6 +66,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 for _command in (
     *cli_run.COMMANDS,
     *cli_foreground.COMMANDS,
+    *cli_preview.COMMANDS,
     *cli_look.COMMANDS,
     *cli_act.COMMANDS,
     *cli_fleet.COMMANDS,

@@ -32,6 +32,7 @@ from supervisor.desk import (
 )
 
 CONNECT_WITHIN_S = 10.0
+PREVIEW_WITHIN_S = 90.0
 ANSWER_WITHIN_S = 60.0
 # Behind an order's own time.
 ORDER_MARGIN_S = 10.0
@@ -124,6 +125,13 @@ class HttpDesk:
                 outcomes[place] = Accepted(job["jobId"], job["isNew"])
                 left.pop(place)
         return [outcomes[number] for number in range(len(jobs))]
+
+    async def preview(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What a job of these fields would take of its site."""
+        answer = self._answer("POST", "/preview", wait_s=PREVIEW_WITHIN_S, json=fields)
+        async with answer as reply:
+            shown: dict[str, Any] = orjson.loads(await reply.read())
+            return shown
 
     async def jobs(
         self,

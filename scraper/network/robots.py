@@ -104,6 +104,16 @@ class RobotsGate:
         self._judge(request.url, entry)
         return None
 
+    def crawl_delay_s(self, request: Request) -> float:
+        """What its origin asks for, cut to the limit; 0 while the file is not known."""
+        entry = self._entries.get(_key_of(request))
+        return min(entry.rules.crawl_delay_s, self._policy.max_crawl_delay_s) if entry else 0.0
+
+    def forbidding_line(self, request: Request) -> str:
+        """The line that forbids it; "" when it is allowed, or the file is not known."""
+        entry = self._entries.get(_key_of(request))
+        return entry.rules.forbidding_line(request.url) if entry and not entry.file.code else ""
+
     async def _admit_later(self, request: Request, key: str) -> None:
         entry = await self._load_once(key, request.meta)
         self._judge(request.url, entry)

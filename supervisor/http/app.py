@@ -30,6 +30,7 @@ from supervisor.http import (
     fleet_api,
     job_parts_api,
     jobs_api,
+    preview_api,
     queue_api,
     submitting,
 )
@@ -65,7 +66,7 @@ def build_app(queue: JobQueue) -> tuple[ASGIApp, EventHub]:
     app.state.queue = queue
     app.state.hub = hub
     for router in (
-        submitting.router, jobs_api.router, job_parts_api.router,
+        submitting.router, preview_api.router, jobs_api.router, job_parts_api.router,
         deliveries_api.router, events_api.router,
         fleet_api.router, queue_api.router, queue_api.operator,
     ):  # fmt: skip

@@ -52,13 +52,7 @@ async def submit(
     request: Request, queue: Queue, asker: Asker, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """All of a list are accepted, or none. A `jobId` that is there already is the same job."""
-    content = await _content(request)
-    jobs = content if isinstance(content, list) else [content]
-    if not 1 <= len(jobs) <= MANY:
-        raise ApiError(
-            422, "wrong_count", f"{len(jobs)} jobs at once", f"send from 1 to {MANY:,} jobs"
-        )
-    specs = await _specs(queue, jobs, asker)
+    specs = await read_jobs(request, queue, asker)
     specs = [_with_id(spec, idempotency_key, i) for i, spec in enumerate(specs)]
     ids = [spec.job_id or "" for spec in specs]
     try:
@@ -69,9 +63,20 @@ async def submit(
     await _check_known(queue, known, asker, is_keyed=idempotency_key is not None)
     made = [{"jobId": handle.id, "isNew": handle.was_new} for handle in handles]
     status = 201 if any(handle.was_new for handle in handles) else 200
-    if isinstance(content, list):
+    if (await request.body()).lstrip().startswith(b"["):
         return reply({"jobs": made}, status)
     return reply(made[0], status, {"Location": f"/jobs/{handles[0].id}"})
+
+
+async def read_jobs(request: Request, queue: JobQueue, asker: Principal) -> list[JobSpec]:
+    """The validated job or jobs of the body. Raises ApiError, InvalidJobError."""
+    content = await _content(request)
+    jobs = content if isinstance(content, list) else [content]
+    if not 1 <= len(jobs) <= MANY:
+        raise ApiError(
+            422, "wrong_count", f"{len(jobs)} jobs at once", f"send from 1 to {MANY:,} jobs"
+        )
+    return await _specs(queue, jobs, asker)
 
 
 async def _content(request: Request) -> Any:

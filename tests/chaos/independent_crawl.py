@@ -10,10 +10,10 @@ from pathlib import Path
 from scraper.scope import canonical_url
 from tests.chaos.doc_packages import tool
 
-# `a` and `area` are the links that a full crawl follows. `base` is no link: without it wget
-# would not read <base href>. wget never leaves the start URL's host without --span-hosts.
+# `a`, `area` and <meta http-equiv=refresh> are what a full crawl follows. `base` is no link: wget
+# would not read <base href> without it. It leaves no host without --span-hosts.
 OPTIONS = (
-    "--recursive", "--level=inf", "--execute=robots=off", "--follow-tags=a,area,base",
+    "--recursive", "--level=inf", "--execute=robots=off", "--follow-tags=a,area,base,meta",
     "--no-verbose", "--no-proxy", "--no-hsts", "--tries=2", "--timeout=20",
 )  # fmt: skip
 
