@@ -35,8 +35,12 @@ IDLE_POLL_S = 0.5
 AHEAD = 3
 REFILL_AT = 1
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+# A page of a host with a delay is handed out this long before its start: so that it is connected
+# and waits for the moment, and not the moment for it.
+LEAD_S = 0.05
 # How late a fetch of a host with a delay may begin, as a share of the delay and in s at least:
-# after that the next one would come too close. A worker that is late again and again is given more.
+# after that the next one would come too close. A worker that is late again and again is given more,
+# never so much that two starts could be closer than 3/4 of the delay.
 LATE_SHARE = 0.1
 LATE_LEAST_S = 0.01
 LATE_MOST_SHARE = 0.24
@@ -189,17 +193,16 @@ class LeaseKeeper:
         self.next_due_s = None
         self._on_pages()
 
-    def start_by_s(self, page: LeasedPage) -> float | None:
-        """The loop time until which a page's fetch must begin; None when that does not matter."""
+    def start_window(self, page: LeasedPage) -> tuple[float, float] | None:
+        """Between which loop times a page's fetch must begin; None when that does not matter."""
         if not page.host_delay_ms:
             return None
         delay_s = page.host_delay_ms / 1000
         late_s = max(LATE_SHARE * delay_s, min(LATE_LEAST_S, LATE_MOST_SHARE * delay_s))
         if self._late_streak > LATE_STREAK:
             late_s = max(LATE_MOST_SHARE * delay_s, LATE_LEAST_S)
-        if self._late_streak > 3 * LATE_STREAK:
-            return None
-        return self._clock.loop_time(page.start_at_ms) + late_s
+        start_at_s = self._clock.loop_time(page.start_at_ms)
+        return start_at_s, start_at_s + late_s
 
     def release_late(self, page: LeasedPage) -> None:
         """A popped page came too late for its host's delay: it goes back, uncharged."""
@@ -331,6 +334,8 @@ class LeaseKeeper:
             if page.job_id in self.runs:
                 self._measures.wait.observe(max(0, page.start_at_ms - reply.now_ms) / 1000)
                 due_s = self._clock.loop_time(page.start_at_ms)
+                if page.host_delay_ms:
+                    due_s -= LEAD_S
                 self._queue_of(page).append((due_s, page))
                 self._buffered += 1
         self._forget_runs()

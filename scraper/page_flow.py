@@ -33,7 +33,7 @@ from scraper.network.failures import (
     failure_text,
     is_retryable,
 )
-from scraper.network.requests import START_BY, VERIFY_TLS
+from scraper.network.requests import START_AT, START_BY, VERIFY_TLS
 from scraper.network.retry_after import retry_after_s
 from scraper.network.robots import LIFTED
 from scraper.parse_limit import ParseLimit, ParseLimitError
@@ -110,9 +110,9 @@ class PageFlow:
     # -- from a lease to a request ------------------------------------------------------------
 
     def request_for(
-        self, lease: LeasedPage, run: JobRun, start_by_s: float | None = None
+        self, lease: LeasedPage, run: JobRun, window: tuple[float, float] | None = None
     ) -> Request:
-        """The request that fetches a leased page; it begins by `start_by_s` (loop time) or not."""
+        """The request that fetches a leased page; it begins in `window` (loop times) or not."""
         spider = self._spider_of(run.spec.type)
         callback, meta = apply_extra(lease.extra, spider)
         run_callback = self._limited.get(callback)
@@ -128,8 +128,8 @@ class PageFlow:
             meta["cuts_body"] = True
         if not run.spec.verify_tls:
             meta[VERIFY_TLS] = False
-        if start_by_s is not None:
-            meta[START_BY] = start_by_s
+        if window is not None:
+            meta[START_AT], meta[START_BY] = window
         request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
         self._works[request] = PageWork(lease, run, sitemap_level=level)
         return request
@@ -241,7 +241,8 @@ class PageFlow:
         # Without headers: what was meant for one host is not sent to the next.
         follow = request.replace(url=target, headers={}, cookies={})
         follow.meta["redirect_times"] = hops
-        follow.meta.pop(START_BY, None)
+        for name in (START_AT, START_BY):
+            follow.meta.pop(name, None)
         work.is_redirected = True
         self._continue(work, follow)
 

@@ -239,7 +239,7 @@ class Worker:
     def _request_for(self, lease: LeasedPage) -> Request | None:
         run = self.keeper.runs[lease.job_id]
         try:
-            return self.flow.request_for(lease, run, self.keeper.start_by_s(lease))
+            return self.flow.request_for(lease, run, self.keeper.start_window(lease))
         except Exception as error:
             # A job type that does not load, an extra that cannot be read: this page alone fails.
             work = PageWork(lease, run)

@@ -39,7 +39,14 @@ from scraper.network.failures import (
 )
 from scraper.network.own_addresses import own_addresses
 from scraper.network.receivers import has_receivers
-from scraper.network.requests import START_BY, VERIFY_TLS, Origin, Origins, RequestWriter
+from scraper.network.requests import (
+    START_AT,
+    START_BY,
+    VERIFY_TLS,
+    Origin,
+    Origins,
+    RequestWriter,
+)
 from scraper.network.responses import build_headers, peer_address, response_class
 
 # One header may be large (content security policies are), but not many.
@@ -51,6 +58,8 @@ _MAX_INFORMATIONAL = 20
 _READ_BUFFER_BYTES = 256 * 1024
 _KEEP_ALIVE_S = 15.0
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+# Request meta: s that it waited, connected, until it might be sent.
+_HELD = "held_s"
 # The exchange as a whole has one; aiohttp's own are per step.
 _NO_STEP_TIMEOUT = aiohttp.ClientTimeout()
 
@@ -75,8 +84,9 @@ class PageDownloadHandler(BaseDownloadHandler):
     `MAX_HEADERS`, `MAX_HEADER_BYTES` (of one), `ADDRESS_GUARD_ENABLED` (default on),
     `ALLOW_PRIVATE_HOSTS`. Request meta: `download_timeout`, `download_maxsize`,
     `verify_tls`, `proxy`, `cuts_body` (of a larger body the beginning is the response),
-    `start_by_s` (loop time: LateStartError when sending begins later). It sets
-    `download_latency` (s, until the headers) and `elapsed_ms` (until the end, also of a failure).
+    `start_at_s` and `start_by_s` (loop times: what is sent leaves in between; LateStartError when
+    it could only leave later). It sets `download_latency` (s, until the headers) and `elapsed_ms`
+    (until the end, also of a failure), both without the wait for `start_at_s`.
 
     Redirects are not followed and cookies are not kept. Every failure is a `NetworkError`.
     """
@@ -108,8 +118,9 @@ class PageDownloadHandler(BaseDownloadHandler):
         origin, path = self._origins.find(request, verify_tls=verify_tls)
         data = self._writer.write(request, origin, path)
         started_s = time.monotonic()
+        held_s = _until_start_s(meta)
         try:
-            async with asyncio.timeout(timeout_s or None):
+            async with asyncio.timeout(timeout_s + held_s if timeout_s else None):
                 return await self._exchange(request, origin, data, started_s)
         except Exception as exc:
             error = as_network_error(exc, origin.host, timeout_s)
@@ -117,7 +128,8 @@ class PageDownloadHandler(BaseDownloadHandler):
                 raise
             raise error from exc
         finally:
-            meta["elapsed_ms"] = round((time.monotonic() - started_s) * 1000)
+            took_s = time.monotonic() - started_s - meta.get(_HELD, 0.0)
+            meta["elapsed_ms"] = round(took_s * 1000)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -131,7 +143,8 @@ class PageDownloadHandler(BaseDownloadHandler):
         connection, message, _ = answer
         is_whole = False
         try:
-            request.meta["download_latency"] = time.monotonic() - started_s
+            held_s = request.meta.get(_HELD, 0.0)
+            request.meta["download_latency"] = time.monotonic() - started_s - held_s
             transport = connection.transport
             peer = transport.get_extra_info("peername") if transport is not None else None
             headers = build_headers(message.raw_headers)
@@ -172,10 +185,8 @@ class PageDownloadHandler(BaseDownloadHandler):
             )
         while True:
             connection = await connector.connect(origin.connect_request, [], _NO_STEP_TIMEOUT)
-            start_by_s = request.meta.get(START_BY)
-            if start_by_s is not None and asyncio.get_running_loop().time() > start_by_s:
-                connection.release()
-                raise LateStartError
+            if START_AT in request.meta:
+                await _wait_for_start(request.meta, connection)
             protocol = connection.protocol
             if protocol is None or protocol.should_close:
                 # Bytes that nobody asked for came while it was idle: they must not
@@ -241,6 +252,29 @@ class PageDownloadHandler(BaseDownloadHandler):
             if isinstance(result, Failure) and isinstance(result.value, StopDownload):
                 return result.value
         return None
+
+
+def _until_start_s(meta: dict[str, Any]) -> float:
+    """How long it is until the fetch may begin; 0 when it may at once."""
+    start_at_s: float | None = meta.get(START_AT)
+    if start_at_s is None:
+        return 0.0
+    return max(0.0, start_at_s - asyncio.get_running_loop().time())
+
+
+async def _wait_for_start(meta: dict[str, Any], connection: Connection) -> None:
+    """Until politeness lets the request leave; LateStartError when that moment is over."""
+    try:
+        if wait_s := _until_start_s(meta):
+            meta[_HELD] = meta.get(_HELD, 0.0) + wait_s
+            await asyncio.sleep(wait_s)
+        start_by_s: float | None = meta.get(START_BY)
+        if start_by_s is not None and asyncio.get_running_loop().time() > start_by_s:
+            raise LateStartError
+    except BaseException:
+        # Nothing was sent on it: the next fetch finds it open.
+        connection.release()
+        raise
 
 
 async def _ask(

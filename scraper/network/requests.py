@@ -16,7 +16,9 @@ from w3lib.http import basic_auth_header
 
 from scraper.network.failures import BadRequestError, UnsupportedSchemeError
 
-# Request meta: the loop time until which a fetch of a host with a delay must begin.
+# Request meta, of a host with a delay: the loop times from which and until which its fetch may
+# begin. It connects before.
+START_AT = "start_at_s"
 START_BY = "start_by_s"
 # Request meta: False leaves the check of certificates out.
 VERIFY_TLS = "verify_tls"

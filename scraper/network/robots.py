@@ -24,7 +24,7 @@ from scraper.network.failures import (
     RobotsDisallowedError,
     RobotsUnreachableError,
 )
-from scraper.network.requests import START_BY, VERIFY_TLS
+from scraper.network.requests import START_AT, START_BY, VERIFY_TLS
 from scraper.network.robots_file import Fetch, RobotsFile, fetch_robots
 from scraper.network.robots_rules import RobotsRules, product_token
 
@@ -39,7 +39,7 @@ _STALE_S = 86_400.0
 _CLAIM_MS = 5000
 _RENEW_S = 1.5
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
-_CARRIED = (VERIFY_TLS, "proxy")
+_CARRIED = (VERIFY_TLS, "proxy", START_AT)
 # Behind the origin: whoever checks certificates is not judged by a file that came without.
 _UNVERIFIED = " unverified"
 
@@ -115,10 +115,15 @@ class RobotsGate:
         return entry.rules.forbidding_line(request.url) if entry and not entry.file.code else ""
 
     async def _admit_later(self, request: Request, key: str) -> None:
+        is_first = key not in self._loads
         entry = await self._load_once(key, request.meta)
         self._judge(request.url, entry)
         if self._store and entry.rules.crawl_delay_s and START_BY not in request.meta:
             # Leased before anybody knew that this host wants time between fetches.
+            raise LateStartError
+        start_at_s = request.meta.get(START_AT)
+        if is_first and start_at_s and asyncio.get_running_loop().time() >= start_at_s:
+            # The file went in the page's place.
             raise LateStartError
 
     def _judge(self, url: str, entry: _Entry) -> None:

@@ -15,6 +15,7 @@ from scrapy.http import Response
 
 from scraper.network.errors import NetworkError
 from scraper.network.failures import FetchTimeoutError, failure_text
+from scraper.network.requests import START_AT
 from scraper.network.retry_after import retry_after_s
 from scraper.network.robots_rules import MAX_ROBOTS_BYTES
 
@@ -90,9 +91,10 @@ def _unreached(host: str, error: NetworkError) -> RobotsFile:
 
 
 async def _follow(url: str, fetch: Fetch, meta: Mapping[str, Any]) -> Response:
+    limits = {"download_maxsize": MAX_ROBOTS_BYTES, "cuts_body": True}
     for hops in range(MAX_REDIRECTS + 1):
-        limits = {"download_maxsize": MAX_ROBOTS_BYTES, "cuts_body": True}
         response = await fetch(Request(url, meta={**meta, **limits}, dont_filter=True))
+        meta = {name: value for name, value in meta.items() if name != START_AT}
         location = response.headers.get(b"Location")
         if response.status not in _REDIRECTS or not location or hops == MAX_REDIRECTS:
             break

@@ -13,7 +13,8 @@ from tests.chaos.queue_reader import QueueReader
 from tests.chaos.scale import IS_FULL, by_scale
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import running, wait_until
-from tests.support.site import Answer, html, serve
+from tests.support.site import Answer, html
+from tests.support.timed_site import serve_timed
 
 DELAY_MS = 100
 LIMIT = 2
@@ -42,9 +43,7 @@ def test_limit_and_delay_hold_over_two_supervisors_with_two_workers_each(
     )  # fmt: skip
     run = ("supervisor", "run", "--workers", "2", "--no-http")
     with (
-        serve(
-            {"/robots.txt": Answer(status=404)}, default=wide_site(pages, random.Random(1))
-        ) as site,
+        serve_timed(wide_site(pages, random.Random(1))) as site,
         running(*run, env={**env, "SUPERVISOR_NAME": "one"}),
         running(*run, env={**env, "SUPERVISOR_NAME": "two"}),
     ):
@@ -60,22 +59,22 @@ def test_limit_and_delay_hold_over_two_supervisors_with_two_workers_each(
             "the crawls end",
         )  # fmt: skip
         took_s = time.monotonic() - began_s
-    starts = sorted(at for at, _ in site.times)
+    starts = [visit.came_s for visit in site.visits]
     gaps = sorted((after - before) * 1000 for before, after in itertools.pairwise(starts))
     good = sum(gap >= 0.9 * DELAY_MS for gap in gaps) / len(gaps)
     print(
         f"{len(starts)} fetches in {took_s:.1f} s, {len(gaps)} gaps: {good:.2%} of at least 90 ms, "
         f"shortest {[round(gap, 1) for gap in gaps[:5]]} ms, median {gaps[len(gaps) // 2]:.1f} ms; "
-        f"at most {site.most_open} at once"
+        f"at most {site.most_at_once} at once"
     )
-    assert site.most_open <= LIMIT
+    assert site.most_at_once <= LIMIT
     assert {queue.state(f"job-{n}") for n in range(2)} == {"completed"}
     assert len(starts) == 2 * (pages // 2 + 1) + 1
     if IS_FULL:
         assert good >= 0.999
         assert gaps[0] >= 0.75 * DELAY_MS
     else:
-        # On a machine that runs other tests beside, the log itself is late now and then.
-        assert (starts[-1] - starts[0]) * 1000 >= 0.95 * DELAY_MS * len(gaps)
-        assert gaps[len(gaps) // 2] >= 0.9 * DELAY_MS
-        assert gaps[0] >= 0.3 * DELAY_MS
+        # On a machine that runs other tests beside, a worker may be stopped between its last look
+        # at the clock and the sending.
+        assert good >= 0.95
+        assert gaps[0] >= 0.5 * DELAY_MS

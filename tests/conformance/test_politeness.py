@@ -65,8 +65,8 @@ async def test_delay_spaces_fetches_over_all_workers(queue: QueueDriver, probe: 
     assert len(first) == 1
     reply = await queue.ask("w2")
     assert reply.pages == []
-    assert 0 < reply.next_due_ms - reply.now_ms <= 60_000
-    probe.pass_time(60_000, "hosts")
+    assert 0 < reply.next_due_ms - reply.now_ms <= 60_010
+    probe.pass_time(60_010, "hosts")
     assert len(await queue.lease("w2")) == 1
     assert await queue.lease("w3") == []
 
@@ -76,7 +76,7 @@ async def test_page_within_the_horizon_is_leased_with_its_start(queue: QueueDriv
     await queue.submit("two", f"{SLOW}/2", host_delay_ms=1000)
     first = await queue.lease_one("w1")
     second = await queue.lease_one("w2", horizon_ms=5000)
-    assert second.start_at_ms == first.start_at_ms + 1000
+    assert second.start_at_ms == first.start_at_ms + 1010
 
 
 async def test_retry_after_stops_the_whole_host_for_its_time(
@@ -185,11 +185,12 @@ async def test_with_a_delay_pages_up_to_the_limit_are_leased_with_spaced_starts(
     pages = await queue.lease("w1", horizon_ms=1000)
     assert len(pages) == 3
     starts = [page.start_at_ms for page in pages]
-    assert [start - starts[0] for start in starts] == [0, 100, 200]
+    # What a worker may be late by comes on top, so that no gap is shorter.
+    assert [start - starts[0] for start in starts] == [0, 110, 220]
     assert {page.host_delay_ms for page in pages} == {100}
     assert await queue.lease("w2", horizon_ms=1000) == []
     await queue.end("w1", pages[0])
-    probe.pass_time(300, "hosts")
+    probe.pass_time(330, "hosts")
     assert len(await queue.lease("w2", horizon_ms=1000)) == 1
 
 

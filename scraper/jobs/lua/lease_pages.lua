@@ -133,9 +133,9 @@ local function delays_text(delay, strain)
   return strain > 0 and whole(delay) .. ' ' .. whole(strain) or whole(delay)
 end
 
--- `delay` ms lie between the starts of two pages.
+-- At least `delay` ms lie between the starts of two pages.
 local function grant(job, host, urls, pages, start_at, delay, strain)
-  local n, id = #urls, job.id
+  local n, id, spacing = #urls, job.id, spacing_of(delay)
   if job.state == 'waiting' then activate(job) end
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
   local start_text, delay_text = string.format('%.0f', start_at), delays_text(delay, strain)
@@ -143,7 +143,7 @@ local function grant(job, host, urls, pages, start_at, delay, strain)
   local packed, at = {}, #leases
   for i = 1, n do
     local url, page, token = urls[i], pages[i], new_token()
-    if delay > 0 then start_text = string.format('%.0f', start_at + (i - 1) * delay) end
+    if delay > 0 then start_text = string.format('%.0f', start_at + (i - 1) * spacing) end
     packed[2 * i - 1], packed[2 * i] = url, page.leased
     leases[at + 1], leases[at + 2] = token, url .. place .. start_text .. ' ' .. page.text
     at = at + 2
@@ -153,7 +153,7 @@ local function grant(job, host, urls, pages, start_at, delay, strain)
   job_add(job, 'queued', -n)
   job_add(job, 'leased', n)
   job_add(job, 'fetches', n)
-  host_enter(host, n, start_at, delay)
+  host_enter(host, n, start_at, spacing)
   turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
   if call('EXISTS', lane_key(id, host)) == 0 then lane_end(id, job, host) end
   if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, whole(n)) == n then
@@ -176,7 +176,9 @@ local function try_lane(lane, most)
   if places <= 0 then return lane_park(id, job, host, nil) end
   if at > NOW + horizon then return lane_park(id, job, host, at) end
   local first = math.max(at, NOW)
-  if delay > 0 then places = math.min(places, math.floor((NOW + horizon - first) / delay) + 1) end
+  if delay > 0 then
+    places = math.min(places, math.floor((NOW + horizon - first) / spacing_of(delay)) + 1)
+  end
   local urls, pages = pop_pages(id, host, math.min(most, budget, places))
   if #urls > 0 then
     grant(job, host, urls, pages, first, delay, strain)

@@ -125,10 +125,19 @@ local function host_wake_one(host)
   return true
 end
 
-local function host_enter(host, pages, start_at, delay_ms)
+-- A worker may begin this much later than it was told, and not a fetch comes too close to the next.
+local LATE_MOST_MS = 10
+
+-- What lies between two starts of a host that asks for `delay_ms`.
+local function spacing_of(delay_ms)
+  return delay_ms + math.min(LATE_MOST_MS, math.ceil(delay_ms / 10))
+end
+
+-- `spacing` ms lie between the starts of `pages` fetches and to the next one (0: nothing does).
+local function host_enter(host, pages, start_at, spacing)
   local key = host_key(host)
   if call('HINCRBY', key, 'in_flight', pages) == pages then call('PERSIST', key) end
-  if delay_ms > 0 then call('HSET', key, 'next_at', start_at + pages * delay_ms) end
+  if spacing > 0 then call('HSET', key, 'next_at', start_at + pages * spacing) end
 end
 
 -- Set (0: end) the Crawl-delay of a host for `ttl` ms; the fetch that brought it counts as a start.
