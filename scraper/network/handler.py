@@ -119,6 +119,7 @@ class PageDownloadHandler(BaseDownloadHandler):
         data = self._writer.write(request, origin, path)
         started_s = time.monotonic()
         held_s = _until_start_s(meta)
+        meta.pop(_HELD, None)
         try:
             async with asyncio.timeout(timeout_s + held_s if timeout_s else None):
                 return await self._exchange(request, origin, data, started_s)
