@@ -244,8 +244,10 @@ def _content_type(response: Response) -> str | None:
 
 
 def _header(response: Response, name: bytes) -> str | None:
-    value = response.headers.get(name)
-    return value.decode("latin-1") if value else None
+    """The last value of a header; `name` as Scrapy writes it (b"Content-Type")."""
+    # The plain dict's method: Scrapy's brings names and values into their normal form each time.
+    values: list[bytes] | None = dict.get(response.headers, name)
+    return values[-1].decode("latin-1") if values and values[-1] else None
 
 
 def _facts(response: Response, work: PageWork, content_type: str | None) -> dict[str, Any]:

@@ -34,16 +34,19 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
         if len(anchors) == limits.MAX_ANCHORS:
             cuts.add("anchors")
             return anchors
-        text = raw_text(node) if chars_left > 0 else ""
+        # raw_text() and collapsed() of what most links are, without the calls.
+        text = node.text() if chars_left > 0 else ""
+        if "{" in text:
+            text = raw_text(node)
         chars_left -= len(text)
+        if len(text) <= limits.MAX_ANCHOR_TEXT_CHARS:
+            text = " ".join(text.split())
+        else:
+            text = collapsed(text, limits.MAX_ANCHOR_TEXT_CHARS)
         rel = attributes.get("rel")
-        anchors.append(
-            Anchor(
-                attributes["href"] or "",
-                collapsed(text, limits.MAX_ANCHOR_TEXT_CHARS),
-                collapsed(rel.lower(), limits.MAX_REL_CHARS) or None if rel else None,
-            )
-        )
+        if rel:
+            rel = collapsed(rel.lower(), limits.MAX_REL_CHARS)
+        anchors.append(Anchor(attributes["href"] or "", text, rel or None))
     if chars_left <= 0:
         cuts.add("anchors")
     return anchors

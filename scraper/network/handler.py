@@ -322,7 +322,8 @@ def _decoder(headers: Headers, limit_bytes: int) -> BodyDecoder | None:
 def _response(
     request: Request, message: RawResponseMessage, headers: Headers, body: bytes
 ) -> Response:
-    content_type = headers.get(b"Content-Type")
+    content_types: list[bytes] | None = dict.get(headers, b"Content-Type")
+    content_type = content_types[-1] if content_types else None
     response = response_class(content_type, request.url, body)(
         url=request.url,
         status=message.code,
