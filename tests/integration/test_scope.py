@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scraper.extraction.limits import MAX_ANCHORS
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import run, running, wait_until
@@ -79,6 +80,13 @@ def test_canonical_and_refresh_lead_to_pages_of_the_site(
     with serve(pages) as site:
         assert crawl(place, queue, f"{site.url}/") == at(site, "/", "/home", "/old", "/new")
     assert left_out(place) == {"off_scope": 1}
+
+
+def test_links_beyond_the_limit_of_a_page_are_told(place: QueuePlace, queue: QueueReader) -> None:
+    links = [f"/x{number}" for number in range(MAX_ANCHORS + 1)]
+    with serve({"/": html(*links)}) as site:
+        assert crawl(place, queue, f"{site.url}/", includePaths=["/none"]) == at(site, "/")
+    assert left_out(place) == {"not_included": MAX_ANCHORS, "too_many_links": 1}
 
 
 def test_further_hosts_belong_where_the_job_says_so(place: QueuePlace, queue: QueueReader) -> None:

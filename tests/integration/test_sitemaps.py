@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from scraper.scope.sitemaps import MAX_SITEMAP_URLS
 from scraper.sitemaps import URLS_A_PART
+from tests.chaos.fleet import fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import run, running, wait_until
@@ -131,6 +134,29 @@ def test_bombs_and_nonsense_end_as_one_failure_each(place: QueuePlace, queue: Qu
         assert site.hits["/sitemap.xml"] == 1
         assert site.hits["/deep4.xml"] == 0
     assert json.loads(command(place, "job", "job", "--json"))["filtered"] == {"sitemap_limit": 1}
+
+
+def test_a_sitemap_whose_worker_was_killed_is_read_by_the_next_one(
+    place: QueuePlace, queue: QueueReader
+) -> None:
+    is_killed = threading.Event()
+
+    def slow(_: str) -> Answer:
+        assert is_killed.wait(60)
+        return xml("url", f"{site.url}/a", f"{site.url}/b")
+
+    with serve({"/": html(), "/sitemap.xml": slow}, default=lambda _: html()) as site:
+        job = {"type": "full-crawl", "url": f"{site.url}/", "jobId": "job", "sitemaps": "only"}
+        with fleet(place.env(), workers=1) as service:
+            queue.push(job)
+            wait_until(lambda: site.hits["/sitemap.xml"], 40, "the sitemap is asked for")
+            service.kill_worker(random.Random(1))
+            is_killed.set()
+            wait_until(lambda: queue.has_ended("job"), 40, "the job ends")
+        assert site.hits["/sitemap.xml"] == 2
+        assert set(queue.recorded("job")) == {f"{site.url}{path}" for path in ("/", "/a", "/b")}
+    queue.assert_exactly_once("job")
+    queue.assert_conserved("job")
 
 
 def test_a_large_sitemap_is_taken_in_parts_up_to_its_limit(

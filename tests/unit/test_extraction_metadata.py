@@ -139,3 +139,27 @@ def test_long_titles_and_many_headings_are_cut() -> None:
 def test_style_sheets_in_headings_are_no_text() -> None:
     page = read("<h1><svg><style>.a{fill:red}</style></svg>Logo {x}</h1>")
     assert page.headings == [{"level": 1, "text": "Logo {x}"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "url"),
+    [
+        ("0; url=/next", "http://a.test/next"),
+        ("5;URL='next?a=1;b'", "http://a.test/p/next?a=1;b"),
+        ('1.5, url="https://b.test/"', "https://b.test/"),
+        ("0; ./cli.html", "http://a.test/p/cli.html"),
+        ("0 ; url = /x ", "http://a.test/x"),
+        ("30", None),
+        ("0;", None),
+        ("0; url=javascript:alert(1)", None),
+        ("url=/next", None),
+    ],
+)
+def test_refresh_leads_where_browsers_go(content: str, url: str | None) -> None:
+    quote = '"' if "'" in content else "'"
+    head = f"<meta http-equiv=Refresh content={quote}{content}{quote}>"
+    page = parse_page(
+        f"<html><head>{head}</head></html>".encode(), "http://a.test/p/", content_type="text/html",
+        profile=Profile.LINKS,
+    )  # fmt: skip
+    assert page.refresh == url

@@ -138,3 +138,24 @@ def test_any_text_is_decided_and_explained(text: str, depth: int) -> None:
     scope = Scope.for_job(START, include_paths=["/a/**"], max_depth=3)
     assert scope.decide(text, depth) in {"scheme", "malformed", "off_scope", "not_included", None}
     assert scope.explain(text, depth).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("url", "belongs"),
+    [
+        ("https://shop.example.com/", True),
+        ("http://a.b.www.example.com/", True),
+        ("https://example.com/", True),
+        ("https://notexample.com/", False),
+        ("https://example.com.evil.test/", False),
+        ("https://shop.example.com:8443/", False),
+        ("https://a.other.test:8080/", True),
+        ("https://a.other.test/", False),
+    ],
+)
+def test_hosts_below_belong_where_the_job_says_so(url: str, belongs: bool) -> None:
+    hosts = ["other.test:8080"]
+    scope = Scope.for_job("https://www.example.com/", site_hosts=hosts, include_subdomains=True)
+    assert scope.decide(url, 1) == (None if belongs else "off_scope")
+    assert belongs or "and what is below" in scope.explain(url, 1)
+    assert Scope.for_job("https://example.com/").decide("https://a.example.com/", 1) == "off_scope"
