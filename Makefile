@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m supervisor
+# Fault tests that live beside what they test.
+CHAOS_ELSEWHERE := tests/integration/test_liveness.py tests/integration/test_replacing_workers.py \
+	tests/integration/test_supervisor_memory.py tests/conformance/test_clock_steps.py \
+	tests/integration/test_supervisor_service.py tests/integration/test_service_promises.py
+SOAK_S ?= 3600
 
-.PHONY: help crawl up test conformance check bench chaos docs clean
+.PHONY: help crawl up test conformance check bench chaos soak docs clean
 
 help:
 	@echo "make crawl URL=https://example.com/ MAX_PAGES=50   one crawl, results in results.jsonl"
@@ -40,7 +45,11 @@ conformance: $(VENV)/ready-dev
 
 # The fault runs at full size: long; `make test` has a short version of each.
 chaos: $(VENV)/ready-dev
-	CHAOS=full $(BIN)/python -m pytest tests/chaos --timeout 3600 $(ARGS)
+	CHAOS=full $(BIN)/python -m pytest -s tests/chaos $(CHAOS_ELSEWHERE) $(ARGS)
+
+# A service at work for SOAK_S seconds: watches memory, keys, lost and repeated pages.
+soak: $(VENV)/ready-dev
+	SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check .

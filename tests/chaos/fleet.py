@@ -34,11 +34,7 @@ class Fleet:
     @property
     def workers(self) -> list[psutil.Process]:
         """The workers that live now."""
-        try:
-            children = psutil.Process(self.process.pid).children()
-            found = [child for child in children if _is_worker(child)]
-        except psutil.NoSuchProcess:
-            found = []
+        found = workers_of(self.process.pid)
         self._all_workers.update(found)
         return found
 
@@ -98,6 +94,23 @@ def fleet(env: Mapping[str, str], workers: int = 2) -> Iterator[Fleet]:
         yield running
     finally:
         running.close()
+
+
+def workers_of(supervisor_pid: int) -> list[psutil.Process]:
+    """The workers of a supervisor that live now."""
+    try:
+        children = psutil.Process(supervisor_pid).children()
+    except psutil.NoSuchProcess:
+        return []
+    return [child for child in children if _is_worker(child)]
+
+
+def instance_of(worker: psutil.Process) -> str:
+    """The name under which a worker leases; "" when it has just ended."""
+    try:
+        return worker.environ().get("WORKER_ID", "")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return ""
 
 
 def _is_worker(process: psutil.Process) -> bool:

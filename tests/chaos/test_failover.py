@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
 import pytest
 
-from scraper.jobs import Config, JobQueue, JobsError
-from scraper.jobs.connection import REDIS_ERRORS, connect
+from scraper.jobs import Config
 from tests.chaos.fleet import fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.chaos.scale import by_scale
+from tests.chaos.submitter import submitting
+from tests.support.figures import none_of, tell
 from tests.support.processes import environment, wait_until
 from tests.support.redis_cluster import running_cluster
 from tests.support.redis_replication import running_replication
@@ -46,39 +45,6 @@ def cluster() -> Iterator[tuple[str, Kill]]:
         yield nodes.url, lambda: nodes.master_of(f"{{{QUEUE}}}:meta").process.kill()
 
 
-class Submitter(threading.Thread):
-    """Submits single pages, one after another; what is not acknowledged is repeated."""
-
-    def __init__(self, redis_url: str, site: str) -> None:
-        super().__init__()
-        self.acknowledged: list[str] = []
-        self.repeated = 0
-        self.is_over = threading.Event()
-        self._site = site
-        self._config = Config(redis_url=redis_url, queue_name=QUEUE, durability="replicas")
-
-    def run(self) -> None:
-        asyncio.run(self._submit())
-
-    async def _submit(self) -> None:
-        url = self._config.redis_url or ""
-        queue = JobQueue(connect(url), self._config, job_types=["single-page"])
-        number = 0
-        while not self.is_over.is_set():
-            job_id = f"single-{number}"
-            job = {"type": "single-page", "jobId": job_id, "url": f"{self._site}/{number % PAGES}"}
-            try:
-                await queue.add_job({**job, "customerId": "acme"})
-            except (JobsError, *REDIS_ERRORS):
-                self.repeated += 1
-                await asyncio.sleep(0.1)
-            else:
-                self.acknowledged.append(job_id)
-                number += 1
-                await asyncio.sleep(0.05)
-        await queue.shutdown()
-
-
 @pytest.mark.timeout(by_scale(180, 600))
 @pytest.mark.parametrize("deployment", [sentinels, cluster])
 def test_acknowledged_work_survives_the_loss_of_the_primary(
@@ -87,37 +53,27 @@ def test_acknowledged_work_survives_the_loss_of_the_primary(
     with deployment() as (url, kill), serve(default=tree(PAGES, delay_s=0.1)) as site:
         queue = QueueReader(url, QUEUE)
         env = environment(url, QUEUE_NAME=QUEUE, DURABILITY="replicas")
-        submitter = Submitter(url, site.url)
+        config = Config(redis_url=url, queue_name=QUEUE, durability="replicas")
         with fleet(env) as running:
             wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "are ready")
             queue.push({**CRAWL, "url": f"{site.url}/0"})
-            submitter.start()
-            try:
+            with submitting(config, site.url, PAGES) as submitter:
                 for number in range(KILLS):
                     moment = PAGES * (number + 0.5) / (KILLS + 1)
                     wait_until(partial(queue.has_done, "crawl", moment), 90, "the crawl goes on")
                     assert not queue.has_ended("crawl")
-                    acknowledged = len(submitter.acknowledged)
                     kill()
-                    wait_until(
-                        lambda: len(submitter.acknowledged) > acknowledged + 3, 60, "goes on"
-                    )
+                    submitter.wait_for_more()
                 before = {worker.pid for worker in running.workers}
                 wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
-            finally:
-                submitter.is_over.set()
-                submitter.join()
-            wait_until(
-                lambda: all(queue.has_ended(job) for job in submitter.acknowledged), 60,
-                "every acknowledged job ends",
-            )  # fmt: skip
+            kept = submitter.judge(queue)
             assert {worker.pid for worker in running.workers} == before
-        assert {queue.state(job) for job in [*submitter.acknowledged, "crawl"]} == {"completed"}
+        assert queue.state("crawl") == "completed"
         queue.assert_exactly_once("crawl")
         queue.assert_conserved("crawl")
         assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
-        print(
-            f"{PAGES} pages, {KILLS} primaries killed, {len(submitter.acknowledged)} submits "
-            f"acknowledged, {submitter.repeated} tries repeated"
-        )
+        tell(
+            f"{deployment.__name__}: {KILLS} primaries killed", kept,
+            none_of(PAGES, "pages lost or recorded twice"),
+        )  # fmt: skip
         queue.close()

@@ -18,12 +18,13 @@ from scraper.jobs import EmbeddedServer
 from tests.chaos.fleet import fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.chaos.scale import by_scale
+from tests.support.figures import none_of, tell
 from tests.support.processes import environment, run, wait_until
 from tests.support.site import serve, tree
 
 QUEUE = "scrape-queue"
 PAGES = by_scale(600, 5_000)
-KILLS = by_scale(2, 10)
+KILLS = by_scale(2, 20)
 LEASE_MS = 2_000
 CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
 
@@ -96,7 +97,10 @@ def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
         assert [worker.pid for worker in running.workers] == before
         assert_complete(queue, site.url)
         repeats = site.hits.total() - len(site.hits)
-        print(f"{PAGES} pages, {KILLS} kills of Redis, {repeats} fetches repeated")
+        tell(
+            f"embedded server killed {KILLS} times", none_of(PAGES, "pages lost or recorded twice"),
+            f"{repeats} fetches repeated",
+        )  # fmt: skip
         assert repeats <= KILLS * 2 * 16
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.queue_reader import QueueReader
 from tests.chaos.scale import by_scale
 from tests.integration.conftest import QueuePlace
+from tests.support.figures import none_of, tell
 from tests.support.processes import running, wait_until
 from tests.support.site import serve, tree
 
@@ -50,4 +51,7 @@ def test_what_a_worker_commits_after_its_lease_is_refused(
     assert held_in_all, "it was never stopped with a page in hand"
     repeated = site.hits.total() - ROUNDS * PAGES
     assert 0 <= repeated <= held_in_all
-    print(f"{ROUNDS} stops with {held_in_all} pages in hand, {repeated} fetched again, none twice")
+    tell(
+        f"{ROUNDS} stops (SIGSTOP) longer than the lease, {held_in_all} pages in hand",
+        none_of(ROUNDS * PAGES, "pages recorded twice or lost"), f"{repeated} fetched again",
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from supervisor.loop import RestartError
 from supervisor.process import WORKER_COMMAND
 from tests.chaos.scale import by_scale
 from tests.integration.conftest import QueuePlace
+from tests.support.figures import none_of, tell
 from tests.support.services import Record, pids, run, service_on, until
 from tests.support.site import serve, tree
 
@@ -87,6 +88,10 @@ def test_a_rolling_restart_under_load_costs_no_page_and_no_attempt(place: QueueP
             assert await all_uncharged(service, job.id)
         assert not record.by_name["workerError"]
         assert hits() == PAGES
+        tell(
+            f"rolling restart of {WORKERS} workers under load",
+            none_of(PAGES, "pages lost, fetched twice or charged"),
+        )  # fmt: skip
 
     with serve(default=tree(PAGES, delay_s=0.3)) as site:
         run(scenario(site.url, site.hits.total))
@@ -162,7 +167,11 @@ def test_drains_under_load_keep_their_deadline_and_cost_nothing(place: QueuePlac
         assert longest_s < service.config.drain_timeout_s
         assert not record.by_name["workerError"]
         assert hits() % PAGES == 0
-        print(f"{DRAINS} drains, the longest took {longest_s:.2f} s, nothing fetched twice")
+        tell(
+            "drains under load", none_of(DRAINS, "took their whole time"),
+            f"the longest {longest_s:.2f} s",
+            none_of(hits(), "pages lost, fetched twice or charged"),
+        )  # fmt: skip
 
     with serve(default=tree(PAGES, delay_s=0.2)) as site:
         run(scenario(site.url, site.hits.total))

@@ -40,7 +40,7 @@ def debian_redis() -> Path:
     return server
 
 
-def _libraries(binary: Path) -> dict[str, str]:
+def libraries(binary: Path) -> dict[str, str]:
     """Where an unpacked server finds its libraries; nothing for one that is installed."""
     if "redis-tools" not in binary.parts:
         return {}
@@ -93,7 +93,7 @@ def server_process(
             [str(program), *common, *arguments],
             stdout=output,
             stderr=output,
-            env={**os.environ, **_libraries(program), **(env or {})},
+            env={**os.environ, **libraries(program), **(env or {})},
         )
     try:
         await_answer(process, admin_url, log)
