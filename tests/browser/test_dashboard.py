@@ -142,8 +142,8 @@ def test_a_job_is_paused_resumed_retried_and_deleted(page: Page, service: Servic
     page.goto(f"{service.url}/#/jobs/{done}")
     before = service.site.hits["/6"]
     page.get_by_role("button", name="Retry failed pages").click()
-    wait_until(lambda: service.site.hits["/6"] > before, 30, "failed pages are fetched again")
-    wait_until(lambda: state_of(service, done) == "completed", 30, "it ends again")
+    wait_until(lambda: service.site.hits["/6"] > before, 60, "failed pages are fetched again")
+    wait_until(lambda: state_of(service, done) == "completed", 60, "it ends again")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()

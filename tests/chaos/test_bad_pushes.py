@@ -72,8 +72,8 @@ def test_bad_pushes_are_listed_with_their_reason_and_good_ones_run(
     with serve(default=lambda path: html(title="fine")) as site, fleet(place.env()) as running:
         for number, (payload, _) in enumerate(BAD.values()):
             queue.push(payload, f"{site.url}/{number}")
-        wait_until(lambda: len(queue.jobs("completed")) == len(BAD), 30, "the good ones complete")
-        wait_until(lambda: queue.rejected() == len(BAD), 20, "the bad ones are listed")
+        wait_until(lambda: len(queue.jobs("completed")) == len(BAD), 60, "the good ones complete")
+        wait_until(lambda: queue.rejected() == len(BAD), 60, "the bad ones are listed")
         assert running.is_alive
         assert max(site.hits.values()) == 1
         assert queue.redis.llen(place.name) == 0
@@ -98,8 +98,8 @@ def test_the_doors_of_scrapy_redis_refuse_and_accept_alike(
 ) -> None:
     with serve(default=lambda path: html(title="fine")) as site, fleet(place.env()):
         queue.redis.lpush("full-crawl:start_urls", "ftp://127.0.0.1/", f"{site.url}/")
-        wait_until(lambda: len(queue.jobs("completed")) == 1, 30, "the good one completes")
-        wait_until(lambda: queue.rejected() == 1, 10, "the bad one is listed")
+        wait_until(lambda: len(queue.jobs("completed")) == 1, 60, "the good one completes")
+        wait_until(lambda: queue.rejected() == 1, 60, "the bad one is listed")
         [job_id] = queue.jobs("completed")
         assert queue.fields(job_id, "type") == ["full-crawl"]
         assert queue.redis.hlen("{full-crawl:start_urls}:claimed") == 0

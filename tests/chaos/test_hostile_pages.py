@@ -36,7 +36,7 @@ def test_each_hostile_page_has_one_clear_outcome_and_the_worker_lives(
             f"all end: {[name for name in PAGES if not queue.has_ended(name)]}",
         )  # fmt: skip
         queue.push({"type": "single-page", "url": f"{site.url}/good", "jobId": "good"})
-        wait_until(lambda: queue.state("good") == "completed", 20, "the worker goes on")
+        wait_until(lambda: queue.state("good") == "completed", 60, "the worker goes on")
         assert worker.poll() is None
     outcomes = {name: outcome(queue, name) for name in PAGES}
     print(json.dumps(outcomes, indent=1))
@@ -80,7 +80,7 @@ def test_odd_links_are_asked_for_as_a_browser_would(place: QueuePlace, queue: Qu
     with serve_hostile(pages) as site, running("scrapy", "work", env=place.env()) as [worker]:
         for name in LINK_PAGES:
             queue.push({"type": "full-crawl", "url": f"{site.url}/{name}", "jobId": name})
-        wait_until(lambda: all(map(queue.has_ended, LINK_PAGES)), 30, "the crawls end")
+        wait_until(lambda: all(map(queue.has_ended, LINK_PAGES)), 60, "the crawls end")
         assert worker.poll() is None
     for name, (_, paths) in LINK_PAGES.items():
         assert queue.state(name) == "completed", queue.errors(name)
@@ -104,7 +104,7 @@ def test_a_page_with_300_000_links_holds_up_nobody_for_long(
         wait_until(lambda: queue.has_ended("many"), 60, "the crawl ends")
         took_s = time.monotonic() - began_s
         queue.push({"type": "single-page", "url": f"{site.url}/good", "jobId": "good"})
-        wait_until(lambda: queue.state("good") == "completed", 20, "the worker goes on")
+        wait_until(lambda: queue.state("good") == "completed", 60, "the worker goes on")
         assert worker.poll() is None
     print(
         f"300,000 links: {queue.state('many')}, {queue.counts('many')}, {took_s:.1f} s, "

@@ -94,13 +94,13 @@ def test_a_full_disk_acknowledges_nothing_that_is_lost(
         for _ in range(ROUNDS):
             crawl.go_on()
             disk.fill()
-            wait_until(lambda: refuses(server), 30, "the disk is full")
+            wait_until(lambda: refuses(server), 60, "the disk is full")
             repeated = crawl.submitter.repeated
-            wait_until(lambda: crawl.submitter.repeated > repeated, 30, "submits are refused")
+            wait_until(lambda: crawl.submitter.repeated > repeated, 60, "submits are refused")
             disk.free()
             if not server.is_alive:
                 server.restart()
-            wait_until(lambda: not refuses(server), 30, "it writes again")
+            wait_until(lambda: not refuses(server), 60, "it writes again")
         crawl.go_on()
         # What it holds is on the disk: a restart brings all of it back.
         server.kill_and_restart()
@@ -120,7 +120,7 @@ def test_a_server_without_room_for_clients_stops_nobody_for_good(tmp_path: Path)
             server.client.config_set("maxclients", 1)
             server.client.client_kill_filter(_type="normal", skipme=True)
             repeated = crawl.submitter.repeated
-            wait_until(lambda: crawl.submitter.repeated > repeated + 3, 30, "no room for submits")
+            wait_until(lambda: crawl.submitter.repeated > repeated + 3, 60, "no room for submits")
             server.client.config_set("maxclients", 1000)
         crawl.go_on()
         figures = crawl.judge()

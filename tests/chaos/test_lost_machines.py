@@ -84,7 +84,7 @@ def test_pages_of_lost_machines_are_taken_over_and_late_commits_are_refused(tmp_
             assert not queue.has_ended("crawl"), "lost in mid-crawl"
             net.machines[0].find(net.redis_address)
             wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
-            wait_until(lambda: cut_off in names(queue), 30, "the machine is back")
+            wait_until(lambda: cut_off in names(queue), 60, "the machine is back")
             totals = queue.redis.hgetall(f"{queue.prefix}totals")
             assert queue.state("crawl") == "completed"
             queue.assert_exactly_once("crawl")

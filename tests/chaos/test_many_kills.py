@@ -186,14 +186,14 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_within_a_second(
             slow.gate.clear()
             path = f"/{number}"
             queue.push({"type": "single-page", "jobId": f"{number}", "url": f"{site.url}{path}"})
-            wait_until(partial(has_hits, site, path, 1), 30, "one fetches it")
+            wait_until(partial(has_hits, site, path, 1), 60, "one fetches it")
             [victim] = [it for it in running.workers if queue.leases(instance_of(it))]
             killed_s = time.monotonic()
             victim.kill()
-            wait_until(partial(has_hits, site, path, 2), 30, "another one fetches it")
+            wait_until(partial(has_hits, site, path, 2), 60, "another one fetches it")
             took_s.append(next(at for at, it in reversed(site.times) if it == path) - killed_s)
             slow.gate.set()
-            wait_until(partial(queue.has_ended, f"{number}"), 30, "the job ends")
+            wait_until(partial(queue.has_ended, f"{number}"), 60, "the job ends")
             assert queue.state(f"{number}") == "completed"
     tell("worker killed, until another one fetches its page", times(took_s))
     assert statistics.median(took_s) < 1.0

@@ -38,11 +38,11 @@ def test_what_a_worker_commits_after_its_lease_is_refused(
             victim.send_signal(signal.SIGSTOP)
             instance = queue.instance_of(victim.pid)
             held = queue.leases(instance)
-            wait_until(lambda one=instance: not queue.leases(one), 30, "its lease ends")
+            wait_until(lambda one=instance: not queue.leases(one), 60, "its lease ends")
             wait_until(lambda job=job: queue.has_done(job, PAGES - len(held)), 60, "others go on")
             victim.send_signal(signal.SIGCONT)
             wait_until(lambda job=job: queue.has_ended(job), 60, "the job ends")
-            wait_until(lambda: queue.instance_of(victim.pid), 30, "it works again")
+            wait_until(lambda: queue.instance_of(victim.pid), 60, "it works again")
             held_in_all += len(held)
             assert queue.state(job) == "completed"
             assert len(queue.recorded(job)) == PAGES

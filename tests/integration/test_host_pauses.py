@@ -61,8 +61,8 @@ def test_no_request_comes_in_the_time_of_retry_after_and_no_page_is_lost(
     answers = Refusing(10, 8.0, {"Retry-After": "8"})
     with serve(default=answers) as site, running("scrapy", "work", env=place.env(), count=2):
         queue.push({"type": "full-crawl", "url": f"{site.url}/", "jobId": "job"})
-        wait_until(lambda: answers.refused, 20, "the site refuses")
-        wait_until(lambda: queue.counts("job")["delayed"], 10, "the refusal is noted")
+        wait_until(lambda: answers.refused, 60, "the site refuses")
+        wait_until(lambda: queue.counts("job")["delayed"], 60, "the refusal is noted")
         reason = asyncio.run(held_up_by(place))
         wait_until(lambda: queue.has_ended("job"), 40, "the job ends")
     assert queue.state("job") == "completed"
@@ -104,7 +104,7 @@ def test_a_slow_host_is_fetched_from_less_often_and_its_job_says_so(
         running("scrapy", "work", env=place.env(HOST_SLOW_AFTER="200")),
     ):
         queue.push({"type": "full-crawl", "url": f"{site.url}/", "jobId": "job"})
-        wait_until(lambda: queue.done("job") >= 4, 20, "some pages are done")
+        wait_until(lambda: queue.done("job") >= 4, 60, "some pages are done")
         reason = asyncio.run(held_up_by(place))
         wait_until(lambda: queue.has_ended("job"), 40, "the job ends")
     assert queue.done("job") == 41

@@ -199,7 +199,7 @@ def test_while_robots_fails_nothing_is_fetched_and_no_page_is_lost(
     pages = private_site(lambda _: answers[is_well.is_set()])
     with serve(pages) as site, running("scrapy", "work", env=place.env()):
         queue.push({"type": "full-crawl", "url": f"{site.url}/", "jobId": "job"})
-        wait_until(lambda: queue.counts("job")["delayed"] == 1, 20, "the page waits")
+        wait_until(lambda: queue.counts("job")["delayed"] == 1, 60, "the page waits")
         assert site.hits["/"] == 0
         is_well.set()
         wait_until(lambda: queue.state("job") == "completed", 40, "the job completes")
@@ -222,7 +222,7 @@ def test_unreachable_host_keeps_its_own_code(place: QueuePlace, queue: QueueRead
     with running("scrapy", "work", env=place.env(PAGE_BACKOFF="10")):
         job = {"type": "single-page", "url": "http://127.0.0.1:9/", "jobId": "job", "attempts": 1}
         queue.push(job)
-        wait_until(lambda: queue.has_ended("job"), 20, "the job ends")
+        wait_until(lambda: queue.has_ended("job"), 60, "the job ends")
     [error] = queue.errors("job").values()
     assert error["code"] == "refused"
     assert error["attempt"] == 3
@@ -238,12 +238,12 @@ def test_robots_is_read_again_when_its_time_is_over(place: QueuePlace, queue: Qu
         with running("scrapy", "work", env=env):
             job = {"type": "single-page", "url": f"{site.url}/private/1", "attempts": 1}
             queue.push({**job, "jobId": "before"})
-            wait_until(lambda: queue.has_ended("before"), 20, "the first ends")
+            wait_until(lambda: queue.has_ended("before"), 60, "the first ends")
             wait_until(
                 lambda: not queue.redis.keys(f"{queue.prefix}robots:*"), 5, "the file expires"
             )
             queue.push({**job, "jobId": "after"})
-            wait_until(lambda: queue.has_ended("after"), 20, "the second ends")
+            wait_until(lambda: queue.has_ended("after"), 60, "the second ends")
     assert (queue.state("before"), queue.state("after")) == ("completed", "failed")
     assert private_hits(site) == 1
 

@@ -118,13 +118,13 @@ def test_a_signal_during_the_start_ends_it(place: QueuePlace) -> None:
 def test_a_second_signal_kills_the_workers_and_their_leases_go_back(
     place: QueuePlace, queue: Queue
 ) -> None:
-    with serve(default=tree(300, delay_s=15)) as site, supervisor(place) as service:
+    with serve(default=tree(300, delay_s=40)) as site, supervisor(place) as service:
         wait_until(queue.is_ready, what="both workers are ready")
         queue.push(url=f"{site.url}/0")
         wait_until(lambda: site.hits.total() == 1, what="a page is being fetched")
         workers = workers_of(service)
         service.send_signal(signal.SIGTERM)
-        wait_until(lambda: len(workers_of(service)) == 1, 10, "the idle worker has ended")
+        wait_until(lambda: len(workers_of(service)) == 1, 20, "the idle worker has ended")
         service.send_signal(signal.SIGTERM)
         assert service.wait(5) == 0
         assert all(map(is_gone, workers))

@@ -207,7 +207,7 @@ def test_jobs_end_at_their_max_duration_with_what_they_have(
     job = {"type": "full-crawl", "jobId": "long", "maxDuration": 1500}
     with serve(default=tree(5000, delay_s=0.1)) as site, running("scrapy", "work", env=place.env()):
         push(place, json.dumps({**job, "url": f"{site.url}/0"}))
-        wait_until(lambda: queue.state("long") == "failed", 20, "the time is over")
+        wait_until(lambda: queue.state("long") == "failed", 60, "the time is over")
     assert queue.client.hget(f"{queue.prefix}job:long", "finish_reason") == "timeout"
     assert 0 < len(queue.recorded("long")) < 5000
 
@@ -243,7 +243,7 @@ def test_a_hostile_retry_after_ends_the_page_and_not_the_worker(
     }
     with serve(pages) as site, running("scrapy", "work", env=place.env(PAGE_ATTEMPTS="1")):
         push(place, json.dumps({"type": "full-crawl", "url": site.url, "jobId": "after"}))
-        wait_until(lambda: queue.state("after") == "completed", 30, "the job completes")
+        wait_until(lambda: queue.state("after") == "completed", 60, "the job completes")
     assert len(queue.recorded("after")) == 2
     assert len(queue.errors("after")) == 3
 
@@ -257,7 +257,7 @@ def test_a_job_that_no_worker_can_read_fails_alone(place: QueuePlace, queue: Que
         queue.client.hdel(f"{queue.prefix}meta", "paused")
         wait_until(lambda: queue.state("odd") == "failed", what="the odd job fails")
         push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "even"}))
-        wait_until(lambda: queue.state("even") == "completed", 30, "the other job completes")
+        wait_until(lambda: queue.state("even") == "completed", 60, "the other job completes")
 
 
 def test_a_job_under_an_id_that_was_used_before_is_crawled_anew(
@@ -267,7 +267,7 @@ def test_a_job_under_an_id_that_was_used_before_is_crawled_anew(
     with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
         for _ in range(2):
             push(place, json.dumps({**job, "url": f"{site.url}/0"}))
-            wait_until(lambda: queue.state("nightly") == "completed", 30, "the job completes")
+            wait_until(lambda: queue.state("nightly") == "completed", 60, "the job completes")
             assert len(queue.recorded("nightly")) == 30
             assert run("supervisor", "remove", "nightly", env=place.env()).returncode == 0
 

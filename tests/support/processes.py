@@ -13,6 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[bytes]
+# To see that something happens at all: a start alone takes 14 s on a machine that is busy. Less than
+# a lease, so that who waits for the end of one is caught.
+PATIENCE_S = 45.0
 
 
 def environment(redis_url: str | None, **more: str) -> dict[str, str]:
@@ -65,8 +68,11 @@ def kill_group(process: Process) -> None:
     process.wait(10)
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 20, what: str = "") -> None:
-    """Wait for a condition; fails with `what` after the deadline."""
+def wait_until(
+    condition: Callable[[], object], timeout_s: float = PATIENCE_S, what: str = ""
+) -> None:
+    """Wait for a condition; fails with `what` after the deadline. A test that claims a time gives
+    its own."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

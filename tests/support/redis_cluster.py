@@ -80,7 +80,7 @@ def running_cluster(
         for node in nodes[1:]:
             node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, _bus(nodes))
         for node in nodes:
-            wait_until(lambda: node.sees_all_well and _knows(node, nodes), 20, "the cluster joins")
+            wait_until(lambda: node.sees_all_well and _knows(node, nodes), 60, "the cluster joins")
         for number, node in enumerate(nodes[masters:]):
             node.client.execute_command("CLUSTER", "REPLICATE", nodes[number % masters].id)
         for node in nodes[masters:]:

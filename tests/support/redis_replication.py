@@ -65,7 +65,7 @@ def running_replication(replicas: int = 1, sentinels: int = 0) -> Iterator[Repli
             wait_until(lambda: member.client.info("replication")["master_link_status"] == "up")
         ports = [undo.enter_context(_sentinel(members[0].port)) for _ in range(sentinels)]
         for port in ports:
-            wait_until(lambda: _sees_all(port, replicas, sentinels), 20, "the sentinel sees all")
+            wait_until(lambda: _sees_all(port, replicas, sentinels), 60, "the sentinel sees all")
         yield Replication(members, ports)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from scraper.jobs import load_config
 from supervisor import EVENTS, Event, ScraperWorkerService
 from supervisor.policy import RestartLimits
+from tests.support.processes import PATIENCE_S
 
 EAGER = RestartLimits(backoff_max_s=0.2, breaker_deaths=100)
 
@@ -37,7 +38,7 @@ def service_on(place: Place | None = None, **arguments: Any) -> ScraperWorkerSer
     return ScraperWorkerService(config, **settings)
 
 
-async def until(is_so: Callable[[], object], timeout_s: float = 30, what: str = "") -> None:
+async def until(is_so: Callable[[], object], timeout_s: float = PATIENCE_S, what: str = "") -> None:
     """Wait for a condition; fails with `what` when it does not come."""
     deadline = time.monotonic() + timeout_s
     while not is_so():
