@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[bytes]
-# To see that something happens at all: a start alone takes 14 s on a machine that is busy. Less than
-# a lease, so that who waits for the end of one is caught.
+# To see that something happens at all: a start alone takes 14 s on a busy machine. Less than a
+# lease, so that who waits for the end of one is caught.
 PATIENCE_S = 45.0
 
 
