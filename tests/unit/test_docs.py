@@ -39,6 +39,7 @@ NOT_OURS = frozenset(
         "SCRAPER_SERVER",  # of the command line
         "SCRAPER_TOKEN",
         "RANDOM_OPERATIONS",  # of the tests
+        "SOAK_S",
         "XDG_DATA_HOME",
         # Scrapy's and scrapy-redis's, named where they have no effect here.
         "AUTOTHROTTLE_ENABLED",
