@@ -50,6 +50,8 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def _print_lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [list(headers), *rows] if any(headers) else list(rows)
+    if not lines:
+        return
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from scraper.jobs import (
@@ -81,10 +82,11 @@ class RedisDesk:
     async def result(self, job_id: str) -> JobResult:
         return await self._queue.result(job_id)
 
-    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
+    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncGenerator[bytes, None]:
         await self._queue.job(job_id)
-        async with self._queue.translated():
-            async for line in self._queue.reader.record_lines(job_id, cursor):
+        lines = self._queue.reader.record_lines(job_id, cursor)
+        async with self._queue.translated(), aclosing(lines):
+            async for line in lines:
                 yield line
 
     async def errors(self, job_id: str) -> list[dict[str, Any]]:

@@ -6,17 +6,17 @@ import asyncio
 import gzip
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import click
 
 from scraper.jobs import JobsError
 from scraper.jobs.printable import printable_json
 from supervisor.desk import Desk
-from supervisor.record_csv import csv_lines
+from supervisor.record_csv import CsvTable
 
 FOLLOW_EVERY_S = 0.5
 
@@ -91,27 +91,44 @@ class RecordWriter:
 
     async def _write_to(self, file: BinaryIO, lines: AsyncIterator[bytes]) -> int:
         count = 0
-
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal count
+        form = self._form()
+        try:
+            file.write(form.head)
             async for line in lines:
+                file.write(form.record(line, count == 0))
                 count += 1
-                yield line
-
-        async for piece in self._pieces(counted()):
-            file.write(piece)
-            if self.target == "-":
-                file.flush()
-        file.flush()
+                if self.target == "-":
+                    file.flush()
+            file.write(form.tail if count else form.tail_of_none)
+            file.flush()
+        finally:
+            # A source that is left open in the middle complains when the program ends.
+            if isinstance(lines, AsyncGenerator):
+                await lines.aclose()
         return count
 
-    def _pieces(self, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def _form(self) -> _Form:
         if self.kind == ".csv":
-            return csv_lines(lines)
+            table = CsvTable()
+            return _Form(lambda line, _: table.row(line), table.header())
         if self.kind == ".json":
-            return _array(lines)
-        is_shown = self.target == "-" and sys.stdout.isatty()
-        return _shown(lines) if is_shown else _lines(lines)
+            return _Form(
+                lambda line, is_first: line if is_first else b",\n" + line,
+                b"[\n", b"\n]\n", b"]\n",
+            )  # fmt: skip
+        if self.target == "-" and sys.stdout.isatty():
+            # Pages must not command the terminal.
+            return _Form(lambda line, _: printable_json(line.decode()).encode() + b"\n")
+        return _Form(lambda line, _: line + b"\n")
+
+
+class _Form(NamedTuple):
+    """What a file is made of; `record` makes a piece of a JSON text and whether it is the first."""
+
+    record: Callable[[bytes, bool], bytes]
+    head: bytes = b""
+    tail: bytes = b""
+    tail_of_none: bytes = b""
 
 
 @contextmanager
@@ -128,22 +145,3 @@ def _whole_file(target: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-async def _lines(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for line in lines:
-        yield line + b"\n"
-
-
-async def _shown(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """For a terminal, which pages must not command."""
-    async for line in lines:
-        yield printable_json(line.decode()).encode() + b"\n"
-
-
-async def _array(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    before = b"[\n"
-    async for line in lines:
-        yield before + line
-        before = b",\n"
-    yield b"[]\n" if before == b"[\n" else b"\n]\n"

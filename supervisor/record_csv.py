@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
-from typing import Any, TextIO
 
 import orjson
 
@@ -18,14 +17,27 @@ CSV_FIELDS = (
 _FORMULA_STARTS = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 
 
-def table_writer(file: TextIO) -> csv.DictWriter:
-    """Writes rows of `csv_row` to a file."""
-    return csv.DictWriter(file, CSV_FIELDS, extrasaction="ignore")
+class CsvTable:
+    """Makes the lines of a table, one by one."""
 
+    def __init__(self) -> None:
+        self._buffer = io.StringIO()
+        self._writer = csv.DictWriter(self._buffer, CSV_FIELDS, extrasaction="ignore")
 
-def csv_row(line: bytes) -> dict[str, Any]:
-    """The cells of one record, which comes as JSON text."""
-    return {name: _cell(value) for name, value in orjson.loads(line).items()}
+    def header(self) -> bytes:
+        self._writer.writeheader()
+        return self._taken()
+
+    def row(self, line: bytes) -> bytes:
+        """The row of one record, which comes as JSON text."""
+        self._writer.writerow({name: _cell(value) for name, value in orjson.loads(line).items()})
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return text.encode("utf-8", "replace")
 
 
 def _cell(value: object) -> object:
@@ -37,12 +49,7 @@ def _cell(value: object) -> object:
 
 async def csv_lines(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A header and a row a record, at constant memory."""
-    buffer = io.StringIO()
-    table = table_writer(buffer)
-    table.writeheader()
-    yield buffer.getvalue().encode()
+    table = CsvTable()
+    yield table.header()
     async for line in lines:
-        buffer.seek(0)
-        buffer.truncate()
-        table.writerow(csv_row(line))
-        yield buffer.getvalue().encode("utf-8", "replace")
+        yield table.row(line)

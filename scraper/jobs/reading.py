@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ class Reader:
         after = cursor + len(raw)
         return [unpack_record(item) for item in raw], after if len(raw) == count else None
 
-    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncIterator[bytes]:
+    async def record_lines(self, job_id: str, cursor: int = 0) -> AsyncGenerator[bytes, None]:
         """All records from `cursor` on as JSON texts, at constant memory, also of large ones."""
         count = 1
         while True:

@@ -91,7 +91,7 @@ async def data(
             break
         found.append(line)
         size_bytes += len(line)
-    await lines.aclose()  # type: ignore[attr-defined]
+    await lines.aclose()
     is_over = is_end and view.state.is_final
     next_cursor = b"null" if is_over else b'"%d"' % (cursor + len(found))
     tail = b'],"nextCursor":%s,"state":"%s"}' % (next_cursor, view.state.value.encode())
