@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from docs import acl
-from scraper.jobs.config import Config, env_name
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import env_name
 from scraper.jobs.keys import CATALOGUE
 
 FOLDER = Path(__file__).parent.parent

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from scraper.extraction import (
     is_html,
     parse_page,
 )
+from scraper.jobs.job_arguments import job_arguments
 from scraper.jobs.leases import ChargedLink, Filtered
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work
@@ -31,21 +31,6 @@ from scraper.scope.sitemaps import is_xml_sitemap
 
 # Reasons of which no sample is kept: there is no page behind them.
 NOT_SAMPLED = frozenset({"scheme"})
-
-
-# Fields that stay text even where they look like JSON (a numeric customerId).
-TEXT_FIELDS = frozenset({"url", "customerId", "jobId", "newConfigPreset"})
-
-
-def job_arguments(job_type: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A job from `-a` arguments: values are JSON where they can be (50, true, ["/a/**"])."""
-    fields: dict[str, Any] = {"type": job_type}
-    for name, value in arguments.items():
-        fields[name] = value
-        if isinstance(value, str) and name not in TEXT_FIELDS:
-            with suppress(ValueError):
-                fields[name] = json.loads(value)
-    return fields
 
 
 class JobSpider(Spider):
@@ -65,6 +50,11 @@ class JobSpider(Spider):
     def __init__(self, name: str | None = None, **arguments: Any) -> None:
         """`arguments`: the fields of a one-shot job (`-a url=... -a maxPages=50`)."""
         super().__init__(name)
+        # scrapyd gives its job's id and version to every spider, also to one that is a worker.
+        job_id = arguments.pop("_job", None)
+        arguments.pop("_version", None)
+        if arguments and job_id:
+            arguments.setdefault("jobId", job_id)
         self.job_arguments = job_arguments(self.name, arguments) if arguments else {}
         self.pools: list[str] = json.loads(os.environ.get("WORKER_POOLS") or "[]") or [self.name]
         self.exit_code = 0

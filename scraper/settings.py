@@ -1,6 +1,6 @@
 """Scrapy's settings for workers. What users set is in `scraper.jobs.config`."""
 
-from scraper.jobs.config import load_config
+from scraper.jobs.config_loading import load_config
 
 _config = load_config()
 

@@ -27,7 +27,8 @@ from scraper.jobs import (
     RedisUnreachableError,
     open_queue,
 )
-from scraper.jobs.config import Config, load_config
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import load_config
 from scraper.jobs.connection import REDIS_ERRORS
 from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks

@@ -7,16 +7,17 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import structlog
 
-from scraper.jobs import Config
+from scraper.jobs import Config, ConfigError
 from supervisor import forks, lifeline
 from supervisor.environment import worker_environment
-from supervisor.http.binding import listen
+from supervisor.http.binding import listen, listen_for_scrapyd
 from supervisor.process import PROJECT_DIR, Lifeline, inherited_environment
 
 log = structlog.get_logger(__name__)
@@ -35,20 +36,32 @@ class HttpServerKeeper:
     def __init__(self, config: Config, redis_url: str) -> None:
         """Listens at once. Raises ConfigError when it cannot."""
         self._listener = listen(config)
-        forks.own(self._listener.fileno())
+        self._sockets = [self._listener]
+        try:
+            scrapyd = listen_for_scrapyd(config)
+        except ConfigError:
+            self._listener.close()
+            raise
         self._lifeline = Lifeline()
         self._environment = worker_environment(config, redis_url)
         self._environment["LISTEN_FD"] = str(self._listener.fileno())
         self._environment["LIFELINE_FD"] = str(self._lifeline.read_end)
         if config.api_token:
             self._environment["API_TOKEN"] = config.api_token
+        self.scrapyd_url: str | None = None
+        if scrapyd is not None:
+            self._sockets.append(scrapyd)
+            self._environment["SCRAPYD_FD"] = str(scrapyd.fileno())
+            self._environment["SCRAPYD_PASSWORD"] = config.scrapyd_password or ""
+            self.scrapyd_url = _url(scrapyd)
+        for owned in self._sockets:
+            forks.own(owned.fileno())
         self._failures = 0
 
     @property
     def url(self) -> str:
         """Where people reach it."""
-        host, port = self._listener.getsockname()[:2]
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        return _url(self._listener)
 
     async def run(self) -> None:
         """Keep one server running until cancelled; it is asked to end then."""
@@ -65,8 +78,9 @@ class HttpServerKeeper:
     def close(self) -> None:
         """Let go of the socket; a server that still lives ends."""
         self._lifeline.close()
-        forks.disown(self._listener.fileno())
-        self._listener.close()
+        for owned in self._sockets:
+            forks.disown(owned.fileno())
+            owned.close()
 
     async def _serve_once(self) -> str:
         """Start a server and wait for its end; what it died of."""
@@ -78,7 +92,9 @@ class HttpServerKeeper:
                 *COMMAND, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=PROJECT_DIR,
                 env={**inherited_environment(), **self._environment,
                      "HEARTBEAT_FD": str(write_end)},
-                pass_fds=(self._lifeline.read_end, self._listener.fileno(), write_end),
+                pass_fds=(
+                    self._lifeline.read_end, write_end, *(it.fileno() for it in self._sockets)
+                ),
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -99,6 +115,11 @@ class HttpServerKeeper:
             watching.cancel()
             os.close(read_end)
             await _end(process, ending)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 async def _until_stalled(descriptor: int) -> None:

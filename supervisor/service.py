@@ -271,6 +271,12 @@ class ScraperWorkerService:
         http = self._runtime.http if self._runtime else None
         return http.url if http else None
 
+    @property
+    def scrapyd_url(self) -> str | None:
+        """Where scrapyd's API is, None without one."""
+        http = self._runtime.http if self._runtime else None
+        return http.scrapyd_url if http else None
+
     async def get_health_status(self) -> HealthStatus:
         """How it is now; asks Redis, and says so when that gives no answer."""
         runtime = self._runtime
@@ -340,6 +346,8 @@ class ScraperWorkerService:
         )  # fmt: skip
         if self.http_url:
             log.info("HTTP API", url=self.http_url)
+        if self.scrapyd_url:
+            log.info("scrapyd's API", url=self.scrapyd_url)
         embedded = runtime.queue.embedded
         if embedded is not None and self._watch_doors:
             push = f"{embedded.redis_cli_hint} lpush {runtime.queue.name} https://example.com/"

@@ -8,7 +8,7 @@ from scrapy import Spider
 from scrapy.commands.crawl import Command as CrawlCommand
 from scrapy.crawler import Crawler
 
-from scraper.jobs.config import load_config
+from scraper.jobs.config_loading import load_config
 from scraper.logs import quieten_scrapy, route_structlog
 
 quieten_scrapy(load_config().log_level)

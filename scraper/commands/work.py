@@ -11,7 +11,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.utils.log import _uninstall_scrapy_root_handler
 
 from scraper.job_spider import JobSpider
-from scraper.jobs.config import load_config
+from scraper.jobs.config_loading import load_config
 from scraper.jobs.job_types import job_types
 from scraper.lineage import current_facts
 from scraper.logs import configure_logs, quieten_scrapy

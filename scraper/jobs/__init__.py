@@ -8,7 +8,8 @@ from scraper.jobs.client import (
     QueueFullError,
     ResultTimeoutError,
 )
-from scraper.jobs.config import Config, ConfigError, load_config
+from scraper.jobs.config import Config, ConfigError
+from scraper.jobs.config_loading import load_config
 from scraper.jobs.connection import RedisUnreachableError
 from scraper.jobs.embedded import EmbeddedServer, EmbeddedUnavailableError
 from scraper.jobs.errors import Fault, InvalidJobError, JobsError

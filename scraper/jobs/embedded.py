@@ -18,6 +18,7 @@ import tempfile
 import time
 import uuid
 import weakref
+from importlib.resources import as_file, files
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -198,20 +199,22 @@ class EmbeddedServer:
         keeper.write_state(self.data_dir, state)  # also finds a full disk before the server does
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_ROTATED_AT_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
-        # By path and without site: neither our package nor its dependencies are loaded.
-        python = [sys.executable, "-I", "-S", str(Path(keeper.__file__).resolve())]
-        with self.log_path.open("ab") as log:
-            launcher = subprocess.Popen(
+        # By path and without site: neither our package nor its dependencies are loaded. In an egg
+        # it has no path of its own.
+        source = files("scraper.jobs").joinpath("embedded_keeper.py")
+        with as_file(source) as script, self.log_path.open("ab") as log:
+            python = [sys.executable, "-I", "-S", str(script.resolve())]
+            status = subprocess.Popen(
                 [*python, str(self._binary), str(self.data_dir), str(self.socket_path), run],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.data_dir,
                 start_new_session=True,
-            )
-        if launcher.wait() > 0:  # below 0 it was killed: the caller's loop tries again
+            ).wait()
+        if status > 0:  # below 0 it was killed: the caller's loop tries again
             raise EmbeddedUnavailableError(f"its keeper does not start, see {self.log_path}")
-        end_s = time.monotonic() + KEEPER_DEADLINE_S if launcher.returncode == 0 else 0.0
+        end_s = time.monotonic() + KEEPER_DEADLINE_S if status == 0 else 0.0
         while not _is_keeper_alive(self.data_dir) and time.monotonic() < end_s:
             if keeper.read_state(self.data_dir).get("phase") != "starting":
                 return

@@ -1,11 +1,13 @@
 """The job types: the file names in `scraper/spiders/`."""
 
-from pathlib import Path
+from importlib.resources import files
 
 
 def job_types() -> frozenset[str]:
     """The names of all job types (`full_crawl.py` is `full-crawl`), without importing a spider."""
-    folder = Path(__file__).parents[1] / "spiders"
+    names = (it.name for it in files("scraper").joinpath("spiders").iterdir())
     return frozenset(
-        path.stem.replace("_", "-") for path in folder.glob("*.py") if not path.stem.startswith("_")
+        name.removesuffix(".py").replace("_", "-")
+        for name in names
+        if name.endswith(".py") and not name.startswith("_")
     )

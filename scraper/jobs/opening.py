@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from scraper.jobs.client import JobQueue
-from scraper.jobs.config import Config, load_config
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import load_config
 from scraper.jobs.connection import REDIS_ERRORS, RedisUnreachableError, blocking_client, connect
 from scraper.jobs.embedded import EmbeddedServer
 from scraper.jobs.job_types import job_types

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from scraper.jobs.config import ConfigError
 from scraper.jobs.errors import InvalidJobError
 from scraper.jobs.model import parse_job
 
-BUILT_IN = Path(__file__).with_name("presets.toml")
+BUILT_IN = files("scraper.jobs").joinpath("presets.toml")
 # A preset describes how to crawl, never what, for whom or when.
 _NOT_IN_PRESETS = {"type", "url", "jobId", "customerId", "useNewConfig", "newConfigPreset"}
 
@@ -28,7 +30,7 @@ def load_presets(own_file: Path | None = None) -> Presets:
     return presets
 
 
-def _read(path: Path) -> Presets:
+def _read(path: Path | Traversable) -> Presets:
     try:
         presets = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -41,7 +43,7 @@ def _read(path: Path) -> Presets:
     return presets
 
 
-def _faults(path: Path, name: str, fields: object) -> list[str]:
+def _faults(path: Path | Traversable, name: str, fields: object) -> list[str]:
     where = f"preset {name!r} in {path.name}"
     if not isinstance(fields, dict):
         return [f"{where} is no table of job fields"]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, Protocol
 
 from redis.exceptions import ResponseError
@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 from scraper.jobs.durability import ReplicaAcknowledgement
 from scraper.jobs.errors import JobsError
 
-LUA_DIR = Path(__file__).parent / "lua"
+# Not a path: the project may be in an egg, which is a ZIP file (scrapyd).
+LUA = files("scraper.jobs").joinpath("lua")
 # The order matters: each file uses what stands before it.
 SHARED = (
     "base", "clock", "records", "turns", "lanes", "pages", "hooks", "jobs", "pace", "shapes",
@@ -87,13 +88,17 @@ class Library:
         return await call()
 
 
+def _source(name: str) -> str:
+    return LUA.joinpath(f"{name}.lua").read_text()
+
+
 def _function(name: str, version: str) -> str:
     """The transition `lua/<name>.lua` as a function of the library.
 
     Without `allow-oom` in its first line the server refuses the whole call, not half of it, when
     memory is used up.
     """
-    header, _, body = (LUA_DIR / f"{name}.lua").read_text().partition("\n")
+    header, _, body = _source(name).partition("\n")
     flags = header.removeprefix(HEADER).strip().removeprefix("flags=")
     quoted = ", ".join(f"'{flag}'" for flag in flags.split(",") if flag)
     return (
@@ -105,8 +110,8 @@ def _function(name: str, version: str) -> str:
 @cache
 def load_library() -> Library:
     """The library of this version of the project."""
-    shared = "\n".join((LUA_DIR / "shared" / f"{name}.lua").read_text() for name in SHARED)
-    files = "".join((LUA_DIR / f"{name}.lua").read_text() for name in script_names())
+    shared = "\n".join(_source(f"shared/{name}") for name in SHARED)
+    files = "".join(_source(name) for name in script_names())
     version = hashlib.sha256((shared + files).encode()).hexdigest()[:12]
     functions = "\n".join(_function(name, version) for name in script_names())
     source = f"{HEADER} name=scraper_workers_{version}\n{shared}\n{functions}"
@@ -115,4 +120,4 @@ def load_library() -> Library:
 
 def script_names() -> list[str]:
     """The names of all transitions, sorted."""
-    return sorted(path.stem for path in LUA_DIR.glob("*.lua"))
+    return sorted(it.name[:-4] for it in LUA.iterdir() if it.name.endswith(".lua"))

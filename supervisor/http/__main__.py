@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Literal
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from scraper.jobs import load_config
 from scraper.jobs.opening import queue_at
@@ -38,33 +40,46 @@ async def _beat(descriptor: int) -> None:
         await asyncio.sleep(HEARTBEAT_S)
 
 
+def _server(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, date_header=True,
+            http="httptools", ws="none", loop="asyncio", lifespan=lifespan, backlog=BACKLOG,
+            timeout_keep_alive=15, timeout_graceful_shutdown=GRACE_S, proxy_headers=False,
+        )
+    )  # fmt: skip
+
+
 async def serve() -> None:
-    """Serve on the inherited socket until SIGTERM."""
+    """Serve on the inherited sockets until SIGTERM."""
     config = load_config()
     configure_logs(config.log_level)
     # It tells at length that it starts and ends.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     queue = queue_at(config.server_url or "", config, client_name="http")
     app, hub = build_app(queue)
-    server = _Server(
-        uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, date_header=True,
-            http="httptools", ws="none", loop="asyncio", lifespan="on", backlog=BACKLOG,
-            timeout_keep_alive=15, timeout_graceful_shutdown=GRACE_S, proxy_headers=False,
-        )
-    )  # fmt: skip
+    servers = {"LISTEN_FD": _server(app, lifespan="on")}
+    if "SCRAPYD_FD" in os.environ:
+        from supervisor.scrapyd.app import ScrapydApp
+
+        servers["SCRAPYD_FD"] = _server(ScrapydApp(queue), lifespan="off")
 
     def stop() -> None:
         hub.close()
-        server.should_exit = True
+        for server in servers.values():
+            server.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     beating = asyncio.create_task(_beat(int(os.environ["HEARTBEAT_FD"])))
-    listener = socket.socket(fileno=int(os.environ["LISTEN_FD"]))
     try:
-        await server.serve(sockets=[listener])
+        await asyncio.gather(
+            *(
+                server.serve(sockets=[socket.socket(fileno=int(os.environ[name]))])
+                for name, server in servers.items()
+            )
+        )
     finally:
         beating.cancel()
         await queue.shutdown()

@@ -28,7 +28,7 @@ def needs_token(config: Config) -> bool:
 
 def listen(config: Config) -> socket.socket:
     """The socket that all incarnations of the server inherit. Raises ConfigError."""
-    host, port = config.http_host, config.http_port
+    host = config.http_host
     if not config.api_token and not is_loopback(host):
         raise ConfigError(
             [
@@ -36,13 +36,33 @@ def listen(config: Config) -> socket.socket:
                 "characters), or leave the host at 127.0.0.1, or give --no-http"
             ]
         )
+    remedy = "take another port by --port, or none by --no-http"
+    return _bound(host, config.http_port, "HTTP", remedy)
+
+
+def listen_for_scrapyd(config: Config) -> socket.socket | None:
+    """The same for scrapyd's API; None without one. Raises ConfigError."""
+    host = config.scrapyd_host
+    if config.scrapyd_port is None:
+        return None
+    if not config.scrapyd_password and not is_loopback(host):
+        raise ConfigError(
+            [
+                f"SCRAPYD_HOST {host} is reachable from other machines: set SCRAPYD_PASSWORD, or "
+                "leave the host at 127.0.0.1"
+            ]
+        )
+    return _bound(host, config.scrapyd_port, "SCRAPYD", "take another port, or unset it")
+
+
+def _bound(host: str, port: int, prefix: str, remedy: str) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
     except OSError as error:
-        raise ConfigError([f"HTTP_HOST {host}: {error.strerror or error}"]) from error
+        raise ConfigError([f"{prefix}_HOST {host}: {error.strerror or error}"]) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -53,9 +73,6 @@ def listen(config: Config) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            [
-                f"HTTP_HOST {host}, HTTP_PORT {port}: {error.strerror or error}; take another "
-                "port by --port, or none by --no-http"
-            ]
+            [f"{prefix}_HOST {host}, {prefix}_PORT {port}: {error.strerror or error}; {remedy}"]
         ) from error
     return listener

@@ -120,8 +120,11 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[Event]:
 
 
 @contextlib.contextmanager
-def http_server(redis_url: str, queue: str, **env: str) -> Iterator[Api]:
-    """The server alone, without a supervisor and workers, while the block runs."""
+def http_server(
+    redis_url: str, queue: str, *, scrapyd: socket.socket | None = None, **env: str
+) -> Iterator[Api]:
+    """The server alone, without a supervisor and workers, while the block runs; with scrapyd's API
+    on that socket."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
@@ -129,11 +132,15 @@ def http_server(redis_url: str, queue: str, **env: str) -> Iterator[Api]:
         "LISTEN_FD": str(listener.fileno()), "HEARTBEAT_FD": str(write_end),
         "LIFELINE_FD": str(read_end),
     }  # fmt: skip
+    descriptors = [listener.fileno(), write_end, read_end]
+    if scrapyd is not None:
+        own["SCRAPYD_FD"] = str(scrapyd.fileno())
+        descriptors.append(scrapyd.fileno())
     with listener:
         process = subprocess.Popen(
             [sys.executable, "-P", "supervisor/lifeline.py", "supervisor.http"], cwd=ROOT,
             env=environment(redis_url, QUEUE_NAME=queue, **env) | own,
-            pass_fds=(listener.fileno(), write_end, read_end), stdin=subprocess.DEVNULL,
+            pass_fds=descriptors, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         api = Api(listener.getsockname()[1], env.get("API_TOKEN"))
     try:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from scraper.jobs.config import Config, ConfigError, env_name, load_config
+from scraper.jobs.config import Config, ConfigError
+from scraper.jobs.config_loading import env_name, load_config
 
 
 def faults_of(env: dict[str, str] | None = None, **overrides: object) -> list[str]:

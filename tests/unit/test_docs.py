@@ -14,7 +14,8 @@ import pytest
 
 from docs import generate
 from scraper.extraction import build_bare_record
-from scraper.jobs.config import Config, env_name
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import env_name
 from scraper.jobs.keys import CATALOGUE
 from scraper.jobs.model import FIELDS
 from scraper.network.errors import NetworkError

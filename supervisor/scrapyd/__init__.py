@@ -1,0 +1,1 @@
+"""scrapyd's JSON API and pages, for the clients that people have."""
