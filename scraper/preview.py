@@ -23,7 +23,8 @@ from scrapy.spiderloader import get_spider_loader
 from scraper import sitemaps
 from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider
-from scraper.jobs.config import Config, load_config
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import load_config
 from scraper.jobs.leases import LeasedJob, LeasedPage
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work

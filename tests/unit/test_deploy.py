@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from scraper.jobs import load_config
-from scraper.jobs.config import Config, env_name
+from scraper.jobs.config import Config
+from scraper.jobs.config_loading import env_name
 from supervisor.loop import KILL_AFTER_DRAIN_S
 
 ROOT = Path(__file__).parents[2]
