@@ -44,7 +44,9 @@ NOT_OURS = frozenset(
         "XDG_DATA_HOME",
         # Scrapy's and scrapy-redis's, named where they have no effect here.
         "AUTOTHROTTLE_ENABLED",
+        "CLOSESPIDER_ITEMCOUNT",
         "CLOSESPIDER_PAGECOUNT",
+        "CLOSESPIDER_TIMEOUT",
         "CONCURRENT_REQUESTS_PER_DOMAIN",
         "DEPTH_LIMIT",
         "DOWNLOAD_DELAY",
