@@ -16,7 +16,10 @@ from scraper.lineage import PageWork
 
 log = structlog.get_logger(__name__)
 
-BATCH_PAGES = 32
+# A call costs Redis as much as ten pages, so batches grow while nobody waits for them: pages of a
+# job that keeps its worker in work for long.
+BATCH_PAGES = 64
+PATIENT_WAIT_S = 0.1
 BATCH_WAIT_S = 0.025
 # While other jobs wait for a page's host: soon, yet not one call a page.
 CONTENDED_WAIT_S = 0.004
@@ -31,9 +34,10 @@ PASSING = (
 class Committer:
     """Takes the end of each page and sends it, in batches, in order.
 
-    A batch goes when it is full, after 25 ms (4 ms while other jobs wait for a page's host), or at
-    once when the worker has nothing else to do. A commit that failed is repeated for ever: should
-    its lease be lost meanwhile, the repeat says so and changes nothing.
+    A batch goes at once when it is full or the worker has nothing else to do; 4 ms after a page
+    whose host other jobs wait for; 25 ms after a single-page job's, or while the worker is short of
+    pages; else after 100 ms. A commit that failed is repeated for ever: should its lease be lost
+    meanwhile, the repeat says so and changes nothing.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Committer:
         worker: str,
         memory: Callable[[], str],
         is_idle: Callable[[], bool],
+        is_short: Callable[[], bool],
         on_committed: Callable[[PageWork, CommitOutcome], None],
         max_commit_bytes: int,
         on_reconnected: Callable[[], None],
@@ -50,12 +55,14 @@ class Committer:
         self.worker = worker
         self._memory = memory
         self._is_idle = is_idle
+        self._is_short = is_short
         self._on_committed = on_committed
         self._max_commit_bytes = max_commit_bytes
         self._on_reconnected = on_reconnected
         self._pending: list[tuple[PageWork, PageCommit]] = []
-        self._wake = asyncio.Event()
-        self._full = asyncio.Event()
+        self._sending = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -67,42 +74,56 @@ class Committer:
         """The page is through; commit it soon."""
         self._pending.append((work, commit))
         self._empty.clear()
-        self._wake.set()
-        if len(self._pending) >= BATCH_PAGES or self._is_idle():
-            self._full.set()
+        if len(self._pending) - self._sending >= BATCH_PAGES or self._is_idle():
+            self._due.set()
         elif work.lease.is_contended:
-            asyncio.get_running_loop().call_later(CONTENDED_WAIT_S, self._full.set)
+            self._send_within(CONTENDED_WAIT_S)
+        elif work.run.is_single_page or self._is_short():
+            self._send_within(BATCH_WAIT_S)
+        else:
+            self._send_within(PATIENT_WAIT_S)
+
+    def _send_within(self, wait_s: float) -> None:
+        """Have what is pending sent in `wait_s` at the latest."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + wait_s
+        if self._timer is None or self._timer.when() > due_s:
+            self._stop_timer()
+            self._timer = loop.call_at(due_s, self._due.set)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def run(self) -> None:
         """Send commits until cancelled."""
         while True:
-            await self._wake.wait()
-            if not self._full.is_set():
-                try:
-                    async with asyncio.timeout(BATCH_WAIT_S):
-                        await self._full.wait()
-                except TimeoutError:
-                    pass
-            self._full.clear()
+            await self._due.wait()
+            self._due.clear()
+            self._stop_timer()
             await self._send()
 
     async def flush(self) -> None:
         """Wait until all that was added is committed."""
-        self._full.set()
+        self._due.set()
         await self._empty.wait()
 
     async def _send(self) -> None:
         while self._pending:
             batch = self._batch()
+            self._sending = len(batch)
             outcomes = await self._commit([commit for _, commit in batch])
             del self._pending[: len(batch)]
+            self._sending = 0
             for (work, _), outcome in zip(batch, outcomes, strict=True):
                 self._on_committed(work, outcome)
             if len(self._pending) < BATCH_PAGES and not self._is_idle():
                 break  # the rest waits for its own batch
         if not self._pending:
-            self._wake.clear()
             self._empty.set()
+        elif self._timer is None:
+            self._send_within(BATCH_WAIT_S)
 
     def _batch(self) -> list[tuple[PageWork, PageCommit]]:
         """The oldest pages, as many as one commit may carry (one at least)."""

@@ -34,6 +34,9 @@ IDLE_POLL_S = 0.5
 # for: a call costs as much as several pages.
 AHEAD = 3
 REFILL_AT = 1
+# While call after call is granted in full, the frontier is rich: then twice as many a call.
+AHEAD_OF_RICH = 5
+RICH_STREAK = 4
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # A page of a host with a delay is handed out this long before its start: so that it is connected
 # and waits for the moment, and not the moment for it.
@@ -94,6 +97,7 @@ class LeaseKeeper:
         self.in_flight: Counter[str] = Counter()
         self.is_draining = False
         self.is_short = False
+        self._full_streak = 0
         self.next_due_s: float | None = None
         self._on_pages = on_pages
         self._on_answer = on_answer
@@ -286,6 +290,7 @@ class LeaseKeeper:
                 await self._reconcile()
             await self._admit(reply)
             self.is_short = len(reply.pages) < wanted
+            self._full_streak = 0 if self.is_short else self._full_streak + 1
             if self.is_short:
                 await self._wait(reply)
 
@@ -302,8 +307,9 @@ class LeaseKeeper:
         self.was_choked = self.is_choked()
         if self.was_choked:
             return None
-        wanted = AHEAD * self.limits.pages - self._buffered
-        if wanted < max(1, (AHEAD - REFILL_AT) * self.limits.pages):
+        ahead = AHEAD_OF_RICH if self._full_streak >= RICH_STREAK else AHEAD
+        wanted = ahead * self.limits.pages - self._buffered
+        if wanted < max(1, (ahead - REFILL_AT) * self.limits.pages):
             return None
         held = self.held_jobs
         long = [job for job in held if not self.runs[job].is_single_page]

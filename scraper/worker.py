@@ -141,8 +141,9 @@ class Worker:
             self.board.redis_answered, self.measures,
         )  # fmt: skip
         self.committer = Committer(
-            self.frontier, self.instance, self._memory_text, self._is_idle, self._on_committed,
-            self.config.max_commit_bytes, self.keeper.forget_known,
+            self.frontier, self.instance, self._memory_text, self._is_idle,
+            lambda: self.keeper.is_short, self._on_committed, self.config.max_commit_bytes,
+            self.keeper.forget_known,
         )  # fmt: skip
         self.keeper.is_choked = lambda: self.committer.pending >= MOST_PENDING
         self.flow = PageFlow(

@@ -85,10 +85,15 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _host_delays(text: bytes) -> tuple[int, int]:
-    """A host's delay and its strain, in ms."""
-    delay, _, strain = text.partition(b" ")
-    return int(delay), int(strain or 0)
+def _leased_page(token: bytes, lease: bytes, found_on: bytes, terms: bytes) -> LeasedPage:
+    """A page as the lease script tells of it: its lease as stored, and on what terms."""
+    url, job, _host, start_at, depth, _parent, attempt, *extra = lease.decode().split(" ", 7)
+    is_contended, is_suspect, delay, *strain = terms.split()
+    return LeasedPage(
+        _text(token), job, url, int(depth), int(attempt), _text(found_on), int(start_at),
+        is_contended == b"1", extra[0] if extra else "", is_suspect == b"1",
+        int(delay), int(strain[0]) if strain else 0,
+    )  # fmt: skip
 
 
 def _size(page: PageCommit) -> int | str:
@@ -163,11 +168,7 @@ class Transitions:
             now_ms=now,
             next_due_ms=due,
             pages=[
-                LeasedPage(
-                    _text(p[0]), _text(p[1]), _text(p[2]), int(p[3]), int(p[4]), _text(p[5]),
-                    int(p[6]), int(p[7]) == 1, _text(p[8]), int(p[9]) == 1, *_host_delays(p[10]),
-                )
-                for p in (pages[at : at + 11] for at in range(0, len(pages), 11))
+                _leased_page(*pages[at : at + 4]) for at in range(0, len(pages), 4)
             ],
             jobs=[
                 LeasedJob(

@@ -6,9 +6,9 @@
 --         fetched ahead, 6 jobs beyond the slots for another customer's turn, 7 lease ms,
 --         8 horizon ms (a page may start this much later), 9 pools (JSON), 10.. jobs held
 -- Reply   {now ms, next due ms (0 = nothing known, or all wants filled), pages, jobs, gone}
---         pages: eleven texts for each: token, job, url, depth, attempt, found on, start at ms,
---                contended, extra, suspect (1: to be handled alone), "<ms between two starts at its host>[
---                <its strain>]"
+--         pages: four texts for each: token; its lease (see pages.lua); found on; "<contended: 1 when
+--                others wait for its host> <suspect: 1 when to be handled alone> <ms between two
+--                starts at its host>[ <the host's strain>]"
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
@@ -23,7 +23,8 @@ local QUEUED = string.byte('q')
 
 local held, held_before, taken = {}, {}, {}
 local jobs, states = {}, {}   -- what was read, by job and by packed state of a page
-local tokens, leases, told = {}, {}, {}   -- `told` is eleven values a page
+-- `told` is four values a page; `grants` says of which job and host each run of them is.
+local tokens, leases, told, grants = {}, {}, {}, {}
 local granted, token_base = 0, nil
 local parents = {}
 local has_more = false   -- the looks were used up before the wants: ask again at once
@@ -119,13 +120,10 @@ local function new_token()
   return tokens[granted]
 end
 
--- Add to the reply what the worker is told of a page. `contended` is filled in at the end.
-local function tell(token, id, host, start_at, url, page, suspect, delay)
+-- Add to the reply what the worker is told of a page. Its terms are filled in at the end.
+local function tell(token, lease, found_on, is_suspect)
   local n = #told
-  told[n + 1], told[n + 2], told[n + 3] = token, id, url
-  told[n + 4], told[n + 5], told[n + 6] = page.depth, page.attempts, found_on_of(id, page.parent)
-  told[n + 7], told[n + 8], told[n + 9] = start_at, host, page.note
-  told[n + 10], told[n + 11] = suspect, delay
+  told[n + 1], told[n + 2], told[n + 3], told[n + 4] = token, lease, found_on, is_suspect
 end
 
 -- A host's delay, and its strain where there is any, for the worker.
@@ -138,17 +136,19 @@ local function grant(job, host, urls, pages, start_at, delay, strain)
   local n, id, spacing = #urls, job.id, spacing_of(delay)
   if job.state == 'waiting' then activate(job) end
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  local start_text, delay_text = string.format('%.0f', start_at), delays_text(delay, strain)
+  local start_text = string.format('%.0f', start_at)
   local place = ' ' .. id .. ' ' .. host .. ' '
   local packed, at = {}, #leases
   for i = 1, n do
     local url, page, token = urls[i], pages[i], new_token()
     if delay > 0 then start_text = string.format('%.0f', start_at + (i - 1) * spacing) end
     packed[2 * i - 1], packed[2 * i] = url, page.leased
-    leases[at + 1], leases[at + 2] = token, url .. place .. start_text .. ' ' .. page.text
+    local lease = url .. place .. start_text .. ' ' .. page.text
+    leases[at + 1], leases[at + 2] = token, lease
     at = at + 2
-    tell(token, id, host, start_text, url, page, suspects[i] and '1' or '0', delay_text)
+    tell(token, lease, found_on_of(id, page.parent), suspects[i] or false)
   end
+  grants[#grants + 1] = {job = id, host = host, delays = delays_text(delay, strain), last = #told}
   call('HSET', pages_key(id), unpack(packed))
   job_add(job, 'queued', -n)
   job_add(job, 'leased', n)
@@ -305,23 +305,28 @@ local function tell_again(text)
     if packed then
       local lease = lease_unpack(packed)
       local job = job_load(lease.job, LEASE_FIELDS)
-      local suspect = call('HEXISTS', suspects_key(lease.job), lease.url)
+      local suspect = call('HEXISTS', suspects_key(lease.job), lease.url) == 1
       local _, _, delay, strain = host_gate(lease.host, job.host_limit, job.host_delay_ms, job.pace)
-      tell(token, lease.job, lease.host, whole(lease.start_at), lease.url, lease.page,
-        whole(suspect), delays_text(delay, strain))
+      tell(token, packed, found_on_of(lease.job, lease.page.parent), suspect)
+      grants[#grants + 1] = {job = lease.job, host = lease.host, delays = delays_text(delay, strain),
+                             last = #told}
     end
   end
 end
 
--- Fill in whether others wait for a page's host, and tell of the jobs that are new to the worker.
+-- Fill in the terms of each page, and tell of the jobs that are new to the worker.
 local function new_jobs_told()
-  local new_jobs, known, contention = {}, {}, {}
-  for at = 1, #told, 11 do
-    local id, host = told[at + 1], told[at + 7]
+  local new_jobs, known, contention, at = {}, {}, {}, 4
+  for _, run in ipairs(grants) do
+    local id, host = run.job, run.host
     if not contention[host] then
       contention[host] = call('EXISTS', P .. 'parked:' .. host) == 1 and '1' or '0'
     end
-    told[at + 7] = contention[host]
+    local terms = contention[host] .. ' 0 ' .. run.delays
+    for place = at, run.last, 4 do
+      told[place] = told[place] and contention[host] .. ' 1 ' .. run.delays or terms
+    end
+    at = run.last + 4
     if not held_before[id] and not known[id] then
       known[id] = true
       local f = call('HMGET', job_key(id), 'spec', 'site', 'attempt', 'customer', 'seq')
