@@ -45,6 +45,24 @@ async def test_worker_with_work_is_not_woken(queue: QueueDriver, probe: QueuePro
     assert woken(probe) == []
 
 
+async def test_worker_that_got_fewer_pages_than_it_wanted_is_woken(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("one")
+    assert len((await queue.ask("w1", pages=2, slots=2)).pages) == 1
+    await queue.submit("two")
+    assert woken(probe) == ["w1"]
+
+
+async def test_worker_that_may_take_on_no_other_job_is_not_woken(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("one")
+    assert len((await queue.ask("w1", pages=2, slots=1)).pages) == 1
+    await queue.submit("two")
+    assert woken(probe) == []
+
+
 async def test_worker_that_asks_again_has_no_stale_wake_up(
     queue: QueueDriver, probe: QueueProbe
 ) -> None:

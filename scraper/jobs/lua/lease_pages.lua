@@ -378,8 +378,10 @@ if is_new then
 else
   tell_again(last[2] or '')
 end
+-- A worker that got something waits for more only while it may take on another job.
+local is_waiting = #tokens == 0 or #tokens < want and slots + ahead + spare > 0
 for _, pool in ipairs(pools) do
-  call(#tokens == 0 and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
+  call(is_waiting and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
 end
 local new_jobs = new_jobs_told()
 return {NOW, next_due(), told, new_jobs, gone}
