@@ -27,7 +27,7 @@ from tests.support.site import Answer, Site, html, serve
 
 PAGES_IN_FLIGHT = 16
 WORKERS = by_scale(3, 4)
-WORKER_KILLS = by_scale(12, 500)
+WORKER_KILLS = int(os.environ.get("CHAOS_KILLS") or by_scale(12, 500))
 SUPERVISOR_KILLS = by_scale(2, 50)
 TAKEOVERS = by_scale(3, 30)
 JOBS_AT_ONCE = by_scale(4, 12)

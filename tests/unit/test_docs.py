@@ -41,6 +41,7 @@ NOT_OURS = frozenset(
         "SCRAPER_TOKEN",
         "RANDOM_OPERATIONS",  # of the tests
         "SOAK_S",
+        "CHAOS_KILLS",
         "XDG_DATA_HOME",
         # Scrapy's and scrapy-redis's, named where they have no effect here.
         "AUTOTHROTTLE_ENABLED",
