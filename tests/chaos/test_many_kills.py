@@ -31,7 +31,7 @@ WORKERS = by_scale(3, 4)
 KILLS = os.environ.get("CHAOS_KILLS")
 WORKER_KILLS = int(KILLS or by_scale(12, 500))
 SUPERVISOR_KILLS = int(KILLS or by_scale(2, 50))
-TAKEOVERS = by_scale(3, 30)
+TAKEOVERS = int(KILLS or by_scale(3, 30))
 JOBS_AT_ONCE = by_scale(4, 12)
 ENDS_WITHIN_S = by_scale(60, 180)
 # A start takes a second of an idle core, and this is how long a loaded machine may need for one.
