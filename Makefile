@@ -65,5 +65,21 @@ docs: $(VENV)/ready
 bench: $(VENV)/ready-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# Supply chain: tools in an environment of their own.
+$(VENV)-release/ready: requirements-release.txt
+	@test -x $(VENV)-release/bin/python || $(PYTHON) -m venv $(VENV)-release
+	@$(VENV)-release/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-release.txt
+	@touch $@
+
+PIN = $(VENV)-release/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+lock: $(VENV)-release/ready
+	$(PIN) requirements.in -o requirements.txt
+	$(PIN) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
+sbom licences advisories: $(VENV)/ready $(VENV)-release/ready
+	@$(VENV)-release/bin/python -m docs.supply_chain $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-release .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -141,3 +141,10 @@ def test_the_build_context_holds_what_the_image_copies() -> None:
     for path in copied:
         assert path in kept
         assert (ROOT / path).exists()
+
+
+def test_each_alert_has_its_section_in_the_runbook() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text())
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert alerts == sections
