@@ -66,12 +66,17 @@ function summary(found) {
     ])));
 }
 
-// The reasons as the event gives them: one word, a list, or shares by reason.
-function slowText(seen) {
-  const slow = seen.slowBecause ?? seen.slow;
+const SLOW = {
+  host_pause: "the host rests after 429 or 503", crawl_delay: "its Crawl-delay", slow_host: "the host answers slowly",
+  host_delay: "the delay set for hosts", host_limit: "as many fetches as its host may have", turn: "other customers' turns",
+  memory: "too little memory",
+};
+
+// What holds a running job up, in words; "" when nothing does.
+function slowText({ slow }) {
   if (!slow) return "";
-  if (Array.isArray(slow)) return slow.join(", ");
-  return typeof slow === "object" ? Object.keys(slow).join(", ") : String(slow);
+  const words = SLOW[slow.reason] || slow.reason;
+  return slow.host ? `${words} (${slow.host})` : words;
 }
 
 function showTab(context, path, found) {
