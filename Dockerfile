@@ -5,10 +5,10 @@ ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 COPY requirements.txt ./
-# Wheels only, each with the hash that requirements.txt names: nothing is compiled, nothing is new.
+# Each package with the hash that requirements.txt names, as a wheel wherever there is one.
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.txt
+        --require-hashes --prefer-binary -r requirements.txt
 COPY scrapy.cfg ./
 COPY scraper ./scraper
 COPY supervisor ./supervisor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 
 from scraper.jobs.connection import AsyncClient
@@ -12,6 +13,12 @@ from tests.support.queue_snapshot import QueueProbe
 from tests.support.server_kinds import EVERYWHERE, KINDS, ServerAccess, chosen
 
 QUEUE = "scrape-test"
+
+# How fast examples are made says nothing of what they prove; on a busy machine it fails the test.
+hypothesis.settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")
