@@ -149,8 +149,13 @@ class HostileSite(socketserver.ThreadingTCPServer):
     def __init__(self, pages: dict[str, Misdeed]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pages = pages
-        self.paths: list[str] = []
+        self.times: list[tuple[float, str]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def paths(self) -> list[str]:
+        """What was asked for, in its order."""
+        return [path for _, path in self.times]
 
     def handle_error(self, *args: object) -> None:
         """Clients that hang up are what this is about."""
@@ -167,7 +172,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 return
             request += part
         path = request.split(b" ", 2)[1].decode("latin-1")
-        self.server.paths.append(path)
+        self.server.times.append((time.monotonic(), path))
         self.server.pages.get(path.partition("?")[0].strip("/"), answer(page()))(self.request)
 
 
