@@ -31,6 +31,25 @@ def product_token(user_agent: str) -> str:
     return match.group() if match else "*"
 
 
+def _with_whole_groups(text: str) -> str:
+    """The file with other lines (Crawl-delay, ...) moved behind the user-agent lines around them.
+
+    RFC 9309 2.2.4: they must not interfere with the groups; Protego ends the list of agents at one.
+    """
+    lines: list[str] = []
+    others: list[str] = []
+    for line in text.splitlines():
+        name = line.partition(":")[0].strip().lower()
+        if name == "user-agent":
+            lines.append(line)
+        elif name in ("allow", "disallow"):
+            lines += [*others, line]
+            others.clear()
+        else:
+            others.append(line)
+    return "\n".join(lines + others)
+
+
 class RobotsRules:
     """The parsed form of one file, as it counts for one crawler.
 
@@ -40,8 +59,9 @@ class RobotsRules:
     def __init__(self, text: str, token: str) -> None:
         self.size_bytes = len(text)
         self._token = token
-        self._parsed = Protego.parse(text)
-        self.crawl_delay_s = self._parsed.crawl_delay(token) or 0.0
+        self._parsed = Protego.parse(_with_whole_groups(text))
+        # As written: the delay of the agents named before it, not of those that come behind it.
+        self.crawl_delay_s = Protego.parse(text).crawl_delay(token) or 0.0
         # The group that counts. Protego has no public way to it, nor to the rule that decided: the
         # unit tests fail if an upgrade changes these names.
         self._group = self._parsed._get_matching_rule_set(token)

@@ -71,3 +71,21 @@ def test_hostile_patterns_are_judged_at_once() -> None:
     began_s = time.perf_counter()
     assert rules.allows("https://site.test/" + "a" * 2000)
     assert time.perf_counter() - began_s < 0.5
+
+
+def test_other_lines_end_no_list_of_agents() -> None:
+    text = (
+        "User-agent: *\nCrawl-delay: 2\n# for all\nUser-agent: Other\nDisallow: /search/\n\n"
+        "User-agent: Third\nDisallow: /\n"
+    )
+    rules = RobotsRules(text, OURS)
+    assert not rules.allows("https://site.test/search/more")
+    assert rules.allows("https://site.test/about")
+    assert rules.crawl_delay_s == 2
+
+
+def test_a_delay_counts_for_the_agents_before_it_only() -> None:
+    text = "User-agent: Other\nCrawl-delay: 9\nUser-agent: *\nDisallow: /private\n"
+    rules = RobotsRules(text, OURS)
+    assert not rules.allows("https://site.test/private/a")
+    assert rules.crawl_delay_s == 0
