@@ -35,13 +35,13 @@ URLS = ["https://a.test/1", "https://a.test/2"]
         urlset(*URLS),
         urlset(*URLS, head=""),
         b"\xef\xbb\xbf\n\n " + urlset(*URLS),
-        gzip.compress(urlset(*URLS)),
+        gzip.compress(urlset(*URLS), mtime=0),
         urlset(*URLS, head='<?xml version="1.0" encoding="ISO-8859-1"?>'),
         urlset(*URLS, head='<?xml version="1.0" encoding="UTF-16"?>').decode().encode("utf-16"),
         urlset(*(f"\n  <![CDATA[{url}]]>\n" for url in URLS)),
         urlset(*URLS).replace(b"<loc>", b"<s:loc>").replace(b"</loc>", b"</s:loc>"),
         "\r\n".join(["junk", *URLS, ""]).encode(),
-        gzip.compress("\n".join(URLS).encode()),
+        gzip.compress("\n".join(URLS).encode(), mtime=0),
         b"<rss><channel><link>https://a.test/</link>"
         + b"".join(b"<item><link>%s</link></item>" % url.encode() for url in URLS)
         + b"</channel></rss>",
