@@ -18,6 +18,7 @@ from scraper.jobs import (
     open_queue,
 )
 from scraper.jobs.leases import PageOutcome
+from scraper.jobs.model import JobSpec
 from supervisor.cli import main
 from supervisor.desk import Accepted, Desk, Refused, ServiceRefusesError, ServiceUnreachableError
 from supervisor.desk_http import HttpDesk, ServiceError
@@ -100,7 +101,9 @@ async def test_lists_are_whole(desk: Desk, queue: QueueDriver) -> None:
 
 
 async def test_what_a_crawl_found_is_there(desk: Desk, queue: QueueDriver) -> None:
-    await queue.start_crawl("crawl", ["http://site.test/a"], start_url="http://site.test/")
+    spec = JobSpec.model_validate({**JOB, "type": "full-crawl", "jobId": "crawl"}).to_json()
+    links = ["http://site.test/a"]
+    await queue.start_crawl("crawl", links, start_url="http://site.test/", spec=spec)
     with pytest.raises(JobStateError):
         await desk.result("crawl")
     await queue.end("w1", await queue.lease_one(), PageOutcome.FAILED, code="http_404")
