@@ -7,18 +7,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scraper.jobs.connection import connect_sync
 from tests.chaos.doc_packages import unpacked
+from tests.support.processes import wait_until
 from tests.support.redis_server import server_process, short_folder
 
 
 @dataclass(frozen=True, slots=True)
 class SteppedServer:
-    """`step` moves its clock from where it is by so many seconds."""
+    """`step` moves its clock from where it is by so many seconds, and returns once it shows."""
 
     url: str
     offset_file: Path
 
     def step(self, seconds: float) -> None:
+        # The server reads its clock now and then and goes by the monotonic one in between, so the
+        # next commands may still be given the old time.
+        with contextlib.closing(connect_sync(self.url)) as client:
+            before = client.time()[0]
+            self._write(seconds)
+            wait_until(lambda: abs(client.time()[0] - before - seconds) <= 1)
+
+    def _write(self, seconds: float) -> None:
         offset = float(self.offset_file.read_text()) + seconds
         beside = self.offset_file.with_suffix(".new")
         beside.write_text(f"{offset:+.1f}")
