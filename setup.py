@@ -5,7 +5,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VERSION = re.search(r'"(.+)"', Path("scraper/jobs/version.py").read_text())
+VERSION = re.search(r'^VERSION = "(.+)"', Path("scraper/jobs/version.py").read_text(), re.MULTILINE)
 assert VERSION is not None
 
 setup(

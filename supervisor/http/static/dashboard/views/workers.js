@@ -34,7 +34,7 @@ function orders(one, theirs) {
     h("button", { type: "button", onclick: () => actAfterAsking(`Restart all workers of ${one.name}?`, "One after another; pages in flight are finished first.", "Restart them",
       () => post(`/workers/restart?supervisor=${part(one.name)}&wait=120`), (answer) => answer.answer) }, "Restart all"),
     h("button.danger", { type: "button", onclick: () => actAfterAsking(`End ${one.name}?`, "Its pages in flight are finished, the rest goes back, and the service on that machine ends.", "Drain it",
-      () => post(`/supervisors/${part(one.name)}/drain`), (answer) => answer.answer) }, "Drain"));
+      () => post(`/supervisors/drain?supervisor=${part(one.name)}`), (answer) => answer.answer) }, "Drain"));
 }
 
 function list(theirs, supervisor) {
