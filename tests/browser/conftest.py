@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.support.http_api import Api
 from tests.support.processes import environment, running, wait_until
+from tests.support.redis_server import free_port
 from tests.support.site import Answer, Site, html, serve
 
 FLAGS = (
@@ -69,16 +69,10 @@ def hostile_site() -> Callable[[str], Answer]:
     return answer
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
 def running_service(folder: Path, **env: str) -> Iterator[Service]:
     """`supervisor run` on an embedded server of its own, with one worker."""
-    port = _free_port()
+    port = free_port()
     settings = environment(
         None, DATA_DIR=str(folder), WORKER_COUNT="1", HTTP_PORT=str(port), LOG_LEVEL="error", **env
     )

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from tests.chaos.scale import unavailable
 from tests.support.processes import wait_until
+from tests.support.redis_server import free_port
 from tests.support.site import Answer
 
 NGINX_CONF = """
@@ -48,7 +49,7 @@ def serve_folder(root: Path, scratch: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _nginx(nginx: str, root: Path, scratch: Path) -> Iterator[str]:
     scratch.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     types = " ".join(f"{kind} {endings};" for kind, endings in TYPES.items())
     conf = scratch / "nginx.conf"
     conf.write_text(NGINX_CONF.format(folder=scratch, root=root, port=port, types=types))
@@ -106,12 +107,6 @@ def folder_answers(root: Path, delay_s: float) -> Callable[[str], Answer]:
         return Answer(file.read_bytes(), content_type=kind, delay_s=delay_s)
 
     return answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

@@ -19,6 +19,7 @@ from tests.chaos.scale import IS_FULL
 from tests.integration.conftest import QueuePlace
 from tests.support.http_api import OPERATOR, Api, http_server
 from tests.support.processes import running, wait_until
+from tests.support.promtool import complaints
 from tests.support.queue_driver import QueueDriver, page_commit, strict_client, submission
 from tests.support.redis_server import free_port
 from tests.support.site import serve, tree
@@ -196,8 +197,10 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
         accepted.update(reply.json["jobId"] for reply in made)
         assert set(accepted.values()) == {1}
         assert len(accepted) == 10 * SECONDS * BATCH + SINGLES
-        assert api.get("/jobs/crawl").json["state"] == "active", "it ran beside"
         told = api.get("/metrics").body.decode()
+        assert api.get("/jobs/crawl").json["state"] == "active", "it ran beside"
+    assert "scraper_fetch_seconds_bucket" in told
+    assert complaints(told.encode()) == ""
     assert f'state="delayed"}} {float(len(accepted))}' in told
     took.sort()
     print(

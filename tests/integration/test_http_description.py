@@ -88,6 +88,8 @@ OF_CUSTOMERS = {
     "GET /health/live", "GET /health/ready",
 }  # fmt: skip
 MARK = "not-for-acme"
+# What stands for the parts of a path; a new one must be here.
+PLACES = {"workerId": "worker-1", "deliveryId": "1-1"}
 
 
 def token_of(where: QueuePlace, customer: str) -> str:
@@ -129,7 +131,10 @@ def test_no_endpoint_leads_to_another_customers_things(where: QueuePlace, operat
 
 def _call_as(api: Api, method: str, path: str, job_id: str) -> Reply:
     """A call with all that it needs, were it the customer's own."""
-    filled = path.replace("{jobId}", job_id).replace("{workerId}", "worker-1")
+    filled = path
+    for name, value in {**PLACES, "jobId": job_id}.items():
+        filled = filled.replace(f"{{{name}}}", value)
+    assert "{" not in filled, f"say in PLACES what to put there: {path}"
     if path == "/events":
         filled += "?after=0-0&follow=false"
     if path.endswith("/explain"):
