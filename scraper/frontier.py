@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from scraper.jobs.leases import CommitOutcome, Extension, LeaseReply, LeaseRequest, PageCommit
+from scraper.jobs.leases import (
+    CommitOutcome,
+    Extension,
+    LeaseReply,
+    LeaseRequest,
+    PageCommit,
+    Start,
+)
 
 
 class Frontier(Protocol):
@@ -22,6 +29,8 @@ class Frontier(Protocol):
     async def release_pages(self, worker: str, tokens: Sequence[str]) -> int: ...
 
     async def keep_leases(self, worker: str, tokens: Sequence[str]) -> int: ...
+
+    async def take_start(self, worker: str, token: str, number: int, url: str) -> Start: ...
 
     async def extend_leases(self, worker: str, lease_ms: int, held: Sequence[str]) -> Extension: ...
 

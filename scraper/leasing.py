@@ -201,12 +201,15 @@ class LeaseKeeper:
         """Between which loop times a page's fetch must begin; None when that does not matter."""
         if not page.host_delay_ms:
             return None
-        delay_s = page.host_delay_ms / 1000
-        late_s = max(LATE_SHARE * delay_s, min(LATE_LEAST_S, LATE_MOST_SHARE * delay_s))
-        if self._late_streak > LATE_STREAK:
-            late_s = max(LATE_MOST_SHARE * delay_s, LATE_LEAST_S)
         start_at_s = self._clock.loop_time(page.start_at_ms)
-        return start_at_s, start_at_s + late_s
+        return start_at_s, start_at_s + self.lateness_s(page.host_delay_ms)
+
+    def lateness_s(self, delay_ms: int) -> float:
+        """How much later than its start a fetch may begin at a host with this delay."""
+        delay_s = delay_ms / 1000
+        if self._late_streak > LATE_STREAK:
+            return max(LATE_MOST_SHARE * delay_s, LATE_LEAST_S)
+        return max(LATE_SHARE * delay_s, min(LATE_LEAST_S, LATE_MOST_SHARE * delay_s))
 
     def release_late(self, page: LeasedPage) -> None:
         """A popped page came too late for its host's delay: it goes back, uncharged."""

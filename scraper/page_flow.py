@@ -26,6 +26,7 @@ from scraper.jobs.leases import Filtered, LeasedPage
 from scraper.jobs.measures import Measures
 from scraper.lineage import PageWork, current_work, facts_of
 from scraper.network.failures import (
+    HostRestsError,
     LateStartError,
     RobotsDisallowedError,
     RobotsUnreachableError,
@@ -33,9 +34,9 @@ from scraper.network.failures import (
     failure_text,
     is_retryable,
 )
-from scraper.network.requests import START_AT, START_BY, VERIFY_TLS
+from scraper.network.requests import LEASE, START_AT, START_BY, TAKES_START, VERIFY_TLS
 from scraper.network.retry_after import retry_after_s
-from scraper.network.robots import LIFTED
+from scraper.network.robots import LIFTED, origin_of
 from scraper.parse_limit import ParseLimit, ParseLimitError
 from scraper.scope import InvalidUrlError, canonical_url, resolve, suspect
 
@@ -130,6 +131,7 @@ class PageFlow:
             meta[VERIFY_TLS] = False
         if window is not None:
             meta[START_AT], meta[START_BY] = window
+            meta[LEASE] = lease.token
         request = Request(lease.url, callback=run_callback, meta=meta, dont_filter=True)
         self._works[request] = PageWork(lease, run, sitemap_level=level)
         return request
@@ -241,13 +243,16 @@ class PageFlow:
         # Without headers: what was meant for one host is not sent to the next.
         follow = request.replace(url=target, headers={}, cookies={})
         follow.meta["redirect_times"] = hops
-        for name in (START_AT, START_BY):
-            follow.meta.pop(name, None)
         work.is_redirected = True
         self._continue(work, follow)
 
     def _continue(self, work: PageWork, request: Request) -> None:
         """Another request for the same page: fetched next, under the same lease."""
+        for name in (START_AT, START_BY):
+            request.meta.pop(name, None)
+        # Of another host it is not known here whether it wants time between fetches.
+        if work.lease.host_delay_ms or origin_of(request.url) != origin_of(work.lease.url):
+            request.meta.update({LEASE: work.lease.token, TAKES_START: True})
         self._works[request] = work
         self._redirected.append(request)
 
@@ -259,7 +264,7 @@ class PageFlow:
         elif isinstance(error, IgnoreRequest):
             work.skip = ("ignored", failure_text(error))
         else:
-            if isinstance(error, RobotsUnreachableError):
+            if isinstance(error, RobotsUnreachableError | HostRestsError):
                 work.retry_after_s = error.retry_after_s
             work.fail(failure_code(error), failure_text(error))
 

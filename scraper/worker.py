@@ -34,6 +34,7 @@ from scraper.jobs.doors import DoorWatcher
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.leases import CommitOutcome, LeasedPage
 from scraper.jobs.measures import Measures
+from scraper.later_starts import LaterStarts
 from scraper.leasing import LeaseKeeper, LeaseLimits
 from scraper.lineage import PageWork, facts_of
 from scraper.logs import flush_logs
@@ -151,18 +152,23 @@ class Worker:
             FlowLimits(self.config.parse_limit_s, self.config.max_redirects), self.board,
             self.measures,
         )  # fmt: skip
+        downloader = self._downloader()
+        downloader.take_start = LaterStarts(self.frontier, self.instance, self.keeper).take
         if self.config.robots_obey:
-            self._close_gate()
+            downloader.gate = self._gate(downloader)
         self._emits = self.job is not None or bool(self._crawler.settings.getdict("ITEM_PIPELINES"))
         for spider in self._spiders.values():
             spider.emits_records = self._emits
 
-    def _close_gate(self) -> None:
-        """No request passes the downloader without a look at its site's robots.txt."""
+    def _downloader(self) -> PageDownloader:
         engine = self._crawler.engine
         downloader = engine.downloader if engine else None
         if not isinstance(downloader, PageDownloader):
             raise EngineMismatchError("PageDownloader, which asks robots.txt")
+        return downloader
+
+    def _gate(self, downloader: PageDownloader) -> RobotsGate:
+        """No request passes the downloader without a look at its site's robots.txt."""
         config = self.config
         policy = RobotsPolicy(
             user_agent=config.sent_user_agent,
@@ -170,9 +176,9 @@ class Worker:
             max_crawl_delay_s=config.crawl_delay_max_s,
             timeout_s=config.request_timeout_s,
         )
-        downloader.gate = RobotsGate(
+        return RobotsGate(
             policy,
-            downloader.handlers.download_request_async,
+            downloader.fetch_beside,
             self.instance,
             self.queue.transitions if self.queue else None,
         )

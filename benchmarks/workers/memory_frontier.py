@@ -12,6 +12,8 @@ from scraper.jobs.leases import (
     LeaseRequest,
     PageCommit,
     PageOutcome,
+    Start,
+    StartState,
 )
 
 
@@ -65,6 +67,9 @@ class MemoryFrontier:
 
     async def keep_leases(self, worker: str, tokens: Sequence[str]) -> int:
         return 0
+
+    async def take_start(self, worker: str, token: str, number: int, url: str) -> Start:
+        return Start(StartState.START, 0, 0)
 
     async def extend_leases(self, worker: str, lease_ms: int, held: Sequence[str]) -> Extension:
         return Extension(True, [])

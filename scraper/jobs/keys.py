@@ -135,7 +135,8 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "last leave, or TTL of its delay",
-        "in_flight, next_at, paused_until, crawl_delay, slow_delay, pushbacks, pace_until",
+        "in_flight, next_at, paused_until, crawl_delay and by whose file, slow_delay, pushbacks, "
+        "pace_until; hop: the last start that a redirect took",
     ),
     KeySpec(
         "robots:<origin>",

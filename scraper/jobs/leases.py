@@ -171,6 +171,27 @@ class PageCommit:
     charged: Sequence[ChargedLink] = field(default=())
 
 
+class StartState(enum.StrEnum):
+    """Whether a host lets one more request of a page start."""
+
+    START = "start"
+    RESTS = "rests"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a further request of a page may start.
+
+    `wait_ms` from now: until the start, or for how long its host rests (429, 503). `delay_ms`
+    between two starts of the host, 0 for none. LOST: the page's lease is void.
+    """
+
+    state: StartState
+    wait_ms: int
+    delay_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class RobotsClaim:
     """What the fleet knows of an origin's robots.txt.

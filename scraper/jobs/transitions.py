@@ -23,9 +23,14 @@ from scraper.jobs.leases import (
     PageCommit,
     PageOutcome,
     RobotsClaim,
+    Start,
+    StartState,
     WorkerDeath,
 )
 from scraper.jobs.scripts import ScriptRunner, load_library
+
+# A page whose redirect leads to a host that rests for longer is delayed instead of held.
+LONGEST_REST_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +213,18 @@ class Transitions:
         """Give back all that the worker holds but these, uncharged; how many there were."""
         return int(await self._run("keep_leases", worker, *tokens))
 
+    async def take_start(self, worker: str, token: str, number: int, url: str) -> Start:
+        """When a further request of a leased page may start; `number` tells it from others."""
+        state, wait, delay = await self._run(
+            "take_start", worker, token, number, url, LONGEST_REST_MS
+        )
+        return Start(StartState(_text(state)), wait, delay)
+
     async def claim_robots(self, origin: str, worker: str, claim_ms: int) -> RobotsClaim:
-        """The stored robots.txt of an origin, or the right to fetch it; repeated, it is renewed."""
+        """The stored robots.txt of an origin, or the right to fetch it; repeated, it is renewed.
+
+        With `claim_ms` 0 the worker's right ends, and the next one that asks has it.
+        """
         state, ttl, stored = await self._run("claim_robots", origin, worker, claim_ms)
         return RobotsClaim(state == b"yours", ttl, stored if state == b"known" else None)
 

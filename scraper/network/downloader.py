@@ -8,6 +8,7 @@ is fetched at once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scrapy import Request, Spider, signals
@@ -19,6 +20,7 @@ from twisted.python.failure import Failure
 
 from scraper.network.handler import PageDownloadHandler
 from scraper.network.receivers import has_receivers
+from scraper.network.requests import TAKES_START
 from scraper.network.robots import RobotsGate
 
 
@@ -26,10 +28,12 @@ class PageDownloader(Downloader):
     """Fetches at most `CONCURRENT_REQUESTS` at once; delays and limits a host do not apply.
 
     `DOWNLOAD_DELAY`, `CONCURRENT_REQUESTS_PER_DOMAIN`, `DOWNLOAD_SLOTS` and AutoThrottle
-    have no effect. `gate`, once set, judges every request, redirects' targets too.
+    have no effect. `gate`, once set, judges every request, redirects' targets too. `take_start`,
+    once set, is awaited before those whose meta has TAKES_START.
     """
 
     gate: RobotsGate | None = None
+    take_start: Callable[[Request], Awaitable[None]] | None = None
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -48,6 +52,8 @@ class PageDownloader(Downloader):
     async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
         try:
             result: Response | Request | Failure
+            if self.take_start is not None and request.meta.pop(TAKES_START, False):
+                await self.take_start(request)
             if self.gate is not None and (waiting := self.gate.admit(request)) is not None:
                 await waiting
             result = await self.middleware.download_async(self._transfer, request)
@@ -57,6 +63,12 @@ class PageDownloader(Downloader):
             self.active.remove(request)
         # Not by Deferred.fromFuture, which takes another turn of the event loop.
         fetched.callback(result)
+
+    async def fetch_beside(self, request: Request) -> Response:
+        """What a page needs besides itself, its robots.txt: by the handlers alone."""
+        if self.take_start is not None and request.meta.pop(TAKES_START, False):
+            await self.take_start(request)
+        return await self.handlers.download_request_async(request)
 
     async def _transfer(self, request: Request) -> Response:
         self._tell(signals.request_reached_downloader, request=request)

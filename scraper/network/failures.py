@@ -22,6 +22,7 @@ _TRANSIENT = frozenset(
     (
         "connection",
         "dns",
+        "host_rests",
         "proxy",
         "refused",
         "reset",
@@ -182,6 +183,19 @@ class RobotsUnreachableError(NetworkError, scrapy_errors.DownloadFailedError):
         self.code = code
         self.retry_after_s = retry_after_s
         super().__init__(problem)
+
+
+class HostRestsError(NetworkError, scrapy_errors.DownloadFailedError):
+    """A redirect leads to a host that asked for a rest; `retry_after_s` is what is left of it."""
+
+    code = "host_rests"
+
+    def __init__(self, url: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            f"redirected to {url}, whose host asked for a rest (429 or 503) of "
+            f"{retry_after_s:.0f} s more"
+        )
 
 
 class LateStartError(scrapy_errors.IgnoreRequest):

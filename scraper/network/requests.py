@@ -20,6 +20,10 @@ from scraper.network.failures import BadRequestError, UnsupportedSchemeError
 # begin. It connects before.
 START_AT = "start_at_s"
 START_BY = "start_by_s"
+# Request meta: the token of its page's lease, where other requests of the page (redirects' targets)
+# take starts of their own at their hosts; and that this is such a request.
+LEASE = "lease"
+TAKES_START = "takes_start"
 # Request meta: False leaves the check of certificates out.
 VERIFY_TLS = "verify_tls"
 

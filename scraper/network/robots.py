@@ -24,7 +24,7 @@ from scraper.network.failures import (
     RobotsDisallowedError,
     RobotsUnreachableError,
 )
-from scraper.network.requests import START_AT, START_BY, VERIFY_TLS
+from scraper.network.requests import LEASE, START_AT, START_BY, VERIFY_TLS
 from scraper.network.robots_file import Fetch, RobotsFile, fetch_robots
 from scraper.network.robots_rules import RobotsRules, product_token
 
@@ -39,7 +39,7 @@ _STALE_S = 86_400.0
 _CLAIM_MS = 5000
 _RENEW_S = 1.5
 _POLL_S = (0.02, 0.05, 0.1, 0.2)
-_CARRIED = (VERIFY_TLS, "proxy", START_AT)
+_CARRIED = (VERIFY_TLS, "proxy", START_AT, START_BY, LEASE)
 # Behind the origin: whoever checks certificates is not judged by a file that came without.
 _UNVERIFIED = " unverified"
 
@@ -92,7 +92,7 @@ class RobotsGate:
         """None when `request` may be fetched now, else what to await before it.
 
         Raises RobotsDisallowedError, RobotsUnreachableError; so does the awaitable, which raises
-        LateStartError, too, when a delayed host's turn has passed while the file was fetched.
+        LateStartError, too, when a delayed host's turn passed before or while the file was fetched.
         """
         if request.meta.get(LIFTED):
             return None
@@ -188,6 +188,10 @@ class RobotsGate:
                 key, host, file.to_bytes(), int(file.ttl_s * 1000),
                 self._crawl_delay_ms(file),
             )  # fmt: skip
+        except LateStartError:
+            # Nothing was asked: whoever is in time fetches the file.
+            await store.claim_robots(key, self._worker, 0)
+            raise
         finally:
             fetching.cancel()
         return file

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 from backports import zstd
@@ -15,7 +14,7 @@ from scrapy.http import Response
 
 from scraper.network.errors import NetworkError
 from scraper.network.failures import FetchTimeoutError, failure_text
-from scraper.network.requests import START_AT
+from scraper.network.requests import LEASE, START_AT, START_BY, TAKES_START
 from scraper.network.retry_after import retry_after_s
 from scraper.network.robots_rules import MAX_ROBOTS_BYTES
 
@@ -63,14 +62,13 @@ async def fetch_robots(
 ) -> RobotsFile:
     """The file of `origin` (scheme://host[:port]); never raises for what a server does.
 
-    `meta` goes along with the requests. `ttl_s` is how long a file counts that could be had.
+    `meta` goes along with the requests; what redirects lead to takes starts of its own. `timeout_s`
+    is for all of them, without the wait for their starts. `ttl_s` is how long a file counts that
+    could be had. Raises LateStartError when a start could not be kept.
     """
     host = origin.partition("://")[2]
     try:
-        async with asyncio.timeout(timeout_s):
-            response = await _follow(f"{origin}/robots.txt", fetch, meta)
-    except TimeoutError:
-        return _unreached(host, FetchTimeoutError(host, timeout_s))
+        response = await _follow(f"{origin}/robots.txt", fetch, meta, timeout_s)
     except NetworkError as error:
         return _unreached(host, error)
     status = response.status
@@ -90,11 +88,19 @@ def _unreached(host: str, error: NetworkError) -> RobotsFile:
     return RobotsFile("", UNREACHED_TTL_S, error.code, problem)
 
 
-async def _follow(url: str, fetch: Fetch, meta: Mapping[str, Any]) -> Response:
+async def _follow(url: str, fetch: Fetch, meta: Mapping[str, Any], timeout_s: float) -> Response:
     limits = {"download_maxsize": MAX_ROBOTS_BYTES, "cuts_body": True}
+    left_s = timeout_s
     for hops in range(MAX_REDIRECTS + 1):
-        response = await fetch(Request(url, meta={**meta, **limits}, dont_filter=True))
-        meta = {name: value for name, value in meta.items() if name != START_AT}
+        request = Request(url, meta={**meta, **limits}, dont_filter=True)
+        request.meta["download_timeout"] = left_s
+        response = await fetch(request)
+        left_s -= request.meta["elapsed_ms"] / 1000
+        if left_s <= 0:
+            raise FetchTimeoutError(urlsplit(url).netloc, timeout_s)
+        meta = {name: value for name, value in meta.items() if name not in (START_AT, START_BY)}
+        if LEASE in meta:
+            meta[TAKES_START] = True
         location = response.headers.get(b"Location")
         if response.status not in _REDIRECTS or not location or hops == MAX_REDIRECTS:
             break

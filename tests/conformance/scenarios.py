@@ -159,6 +159,12 @@ async def report_supervisor(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.report_supervisor("s", "{}", HOUR_MS, (4, 3, 2**31, 2**32))
 
 
+async def take_start(queue: QueueDriver, probe: QueueProbe) -> Call:
+    await queue.submit("one", A, host_delay_ms=HOUR_MS)
+    lease = await queue.lease_one()
+    return lambda q: q.transitions.take_start("w1", lease.token, 1, B)
+
+
 async def claim_robots(queue: QueueDriver, probe: QueueProbe) -> Call:
     return lambda q: q.transitions.claim_robots("http://a.test", "w1", HOUR_MS)
 
@@ -219,6 +225,6 @@ SCENES: tuple[Scene, ...] = (
     submit_jobs, drain_inbox, reject_push, lease_pages, commit_pages, release_pages, keep_leases,
     reclaim_worker, bury_worker, reclaim_expired, extend_leases, promote_delayed, expire_jobs,
     cancel_job, pause_job, resume_job, retry_job, remove_job, pause_queue, count_ready,
-    publish_events, report_supervisor, claim_robots, store_robots, job_pace, claim_webhooks,
-    queue_deliveries, settle_delivery, redeliver,
+    publish_events, report_supervisor, take_start, claim_robots, store_robots,
+    job_pace, claim_webhooks, queue_deliveries, settle_delivery, redeliver,
 )  # fmt: skip

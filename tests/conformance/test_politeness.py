@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import pytest
 
-from scraper.jobs.leases import Pace, PageOutcome
+from scraper.jobs.leases import Pace, PageOutcome, RobotsClaim, Start, StartState
 from scraper.jobs.pace import JobPace
 from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit, submission
 from tests.support.queue_invariants import faults
@@ -227,6 +229,72 @@ async def test_crawl_delay_outlives_the_hosts_last_fetch(queue: QueueDriver) -> 
     assert await queue.redis.hget(queue.keys.key("host:slow.test"), "crawl_delay") == b"5000"
     await queue.submit("two", f"{SLOW}/2")
     assert await queue.lease() == []
+
+
+@pytest.mark.parametrize(("of_https_ms", "counts_ms"), [(0, 5000), (2000, 5000), (9000, 9000)])
+async def test_http_and_https_of_a_host_share_the_longer_crawl_delay(
+    queue: QueueDriver, of_https_ms: int, counts_ms: int
+) -> None:
+    for scheme, delay_ms in (("http", 5000), ("https", of_https_ms)):
+        await queue.transitions.store_robots(
+            f"{scheme}://slow.test", "slow.test", b"x", HOUR_MS, delay_ms
+        )
+    await queue.submit("one", f"{SLOW}/1")
+    lease = await queue.lease_one(horizon_ms=11_000)
+    assert lease.host_delay_ms == counts_ms
+
+
+async def test_shorter_crawl_delay_of_the_same_file_counts(queue: QueueDriver) -> None:
+    for delay_ms in (5000, 1000):
+        await queue.transitions.store_robots(
+            "http://slow.test", "slow.test", b"x", HOUR_MS, delay_ms
+        )
+    await queue.submit("one", f"{SLOW}/1")
+    assert (await queue.lease_one(horizon_ms=11_000)).host_delay_ms == 1000
+
+
+async def test_redirects_target_takes_a_start_between_the_pages(queue: QueueDriver) -> None:
+    await queue.submit("one", f"{SLOW}/1", host_delay_ms=1000)
+    await queue.submit("two", f"{SLOW}/2", host_delay_ms=1000)
+    first = await queue.lease_one("w1")
+    hop = await queue.transitions.take_start("w1", first.token, 1, f"{SLOW}/elsewhere")
+    second = await queue.lease_one("w2", horizon_ms=5000)
+    assert (hop.state, hop.delay_ms) == (StartState.START, 1000)
+    assert 0 < hop.wait_ms <= 1010
+    assert second.start_at_ms == first.start_at_ms + 2020
+
+
+async def test_redirects_target_on_a_host_without_delay_starts_at_once(queue: QueueDriver) -> None:
+    await queue.submit("one", f"{SLOW}/1")
+    lease = await queue.lease_one()
+    for number in range(3):
+        start = await queue.transitions.take_start("w1", lease.token, number, "http://b.test/")
+        assert start == Start(StartState.START, 0, 0)
+
+
+async def test_no_start_is_taken_at_a_host_that_rests_or_for_a_lost_lease(
+    queue: QueueDriver,
+) -> None:
+    await queue.submit("one", f"{SLOW}/1")
+    await queue.submit("other", "http://b.test/")
+    leases = {page.job_id: page for page in await queue.lease("w1")}
+    await queue.end("w1", leases["one"], PageOutcome.FAILED, host_pause_ms=60_000)
+    start = await queue.transitions.take_start("w1", leases["other"].token, 1, f"{SLOW}/2")
+    assert start.state is StartState.RESTS
+    assert 59_000 < start.wait_ms <= 60_000
+    lost = await queue.transitions.take_start("w1", leases["one"].token, 1, "http://b.test/2")
+    assert lost.state is StartState.LOST
+
+
+async def test_ended_claim_of_a_robots_file_is_free_for_the_next(queue: QueueDriver) -> None:
+    def claim(worker: str, claim_ms: int = HOUR_MS) -> Awaitable[RobotsClaim]:
+        return queue.transitions.claim_robots("http://a.test", worker, claim_ms)
+
+    assert (await claim("w1")).is_ours
+    assert not (await claim("w2", 0)).is_ours
+    assert not (await claim("w2")).is_ours
+    await claim("w1", 0)
+    assert (await claim("w2")).is_ours
 
 
 async def test_delay_of_a_slow_host_rises_at_once_and_falls_page_by_page(

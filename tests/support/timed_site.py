@@ -30,7 +30,7 @@ class Visit:
 
 
 class TimedSite:
-    """Answers with what `answer` makes of a path; /robots.txt is 404."""
+    """Answers with what `answer` makes of a path."""
 
     def __init__(self, answer: Callable[[str], Answer]) -> None:
         self._answer = answer
@@ -82,7 +82,7 @@ class TimedSite:
                     return
                 came_s = _came_s(stamps)
                 path = head.split(b" ", 2)[1].decode()
-                answer = Answer(status=404) if path == "/robots.txt" else self._answer(path)
+                answer = self._answer(path)
                 time.sleep(answer.delay_s)
                 visit = Visit(path, came_s, time.time())
                 connection.sendall(_written(answer))
@@ -100,6 +100,7 @@ def _came_s(stamps: list[tuple[int, int, bytes]]) -> float:
 
 def _written(answer: Answer) -> bytes:
     head = f"HTTP/1.1 {answer.status} -\r\nContent-Length: {len(answer.body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     return f"{head}Content-Type: {answer.content_type}\r\n\r\n".encode() + answer.body
 
 

@@ -5,5 +5,5 @@
 -- Reply   1
 local ttl, delay = tonumber(ARGV[4]), tonumber(ARGV[5])
 call('SET', P .. 'robots:' .. ARGV[1], ARGV[3], 'PX', ARGV[4])
-host_pace(ARGV[2], delay, ttl)
+host_pace(ARGV[2], ARGV[1], delay, ttl)
 return 1

@@ -140,15 +140,33 @@ local function host_enter(host, pages, start_at, spacing)
   if spacing > 0 then call('HSET', key, 'next_at', start_at + pages * spacing) end
 end
 
--- Set (0: end) the Crawl-delay of a host for `ttl` ms; the fetch that brought it counts as a start.
-local function host_pace(host, delay, ttl)
+-- One start at `start_at` that no lease was granted for; the host may have no page in flight.
+local function host_take(host, start_at, delay)
   local key = host_key(host)
-  if delay == 0 then
-    call('HDEL', key, 'crawl_delay', 'pace_until')
+  local next_at = start_at + spacing_of(delay)
+  call('HSET', key, 'next_at', next_at)
+  local f = fields(key, 'in_flight', 'paused_until', 'pace_until')
+  if number_of(f[1]) <= 0 then
+    local last = math.max(next_at, number_of(f[2]), number_of(f[3]))
+    call('PEXPIRE', key, last - NOW + 1000)
+  end
+end
+
+-- Set (0: end) the Crawl-delay of a host for `ttl` ms; the fetch that brought it counts as a start.
+-- http and https of a host have a file each: the longer delay counts for both.
+local function host_pace(host, origin, delay, ttl)
+  local key = host_key(host)
+  local f = fields(key, 'in_flight', 'next_at', 'crawl_delay', 'crawl_delay_by', 'pace_until')
+  local is_others = f[3] and f[4] ~= origin and number_of(f[5]) > NOW
+  if is_others and tonumber(f[3]) >= delay then
+    call('HSET', key, 'next_at', math.max(number_of(f[2]), NOW + tonumber(f[3])))
     return
   end
-  local f = fields(key, 'in_flight', 'next_at')
-  call('HSET', key, 'crawl_delay', delay, 'pace_until', NOW + ttl,
+  if delay == 0 then
+    call('HDEL', key, 'crawl_delay', 'crawl_delay_by', 'pace_until')
+    return
+  end
+  call('HSET', key, 'crawl_delay', delay, 'crawl_delay_by', origin, 'pace_until', NOW + ttl,
     'next_at', math.max(number_of(f[2]), NOW + delay))
   if number_of(f[1]) <= 0 then call('PEXPIRE', key, ttl + 1000) end
 end
