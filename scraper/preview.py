@@ -60,7 +60,8 @@ class _Fetcher:
         self.gate = RobotsGate(policy, fetch, "preview", None) if config.robots_obey else None
         self._is_own_site = spec.own_site
         self._meta = {} if spec.verify_tls else {VERIFY_TLS: False}
-        self._delay_s = 0.0 if spec.own_site else config.host_delay_ms / 1000
+        delay_ms = 0 if spec.own_site else config.host_delay_ms
+        self._delay_s = max(delay_ms, spec.host_delay) / 1000
         self._max_redirects = config.max_redirects
         self._has_fetched = False
 

@@ -154,7 +154,8 @@ class HttpDesk:
         return JobView.from_json(await self._of_job("GET", job_id))
 
     async def pace(self, job_id: str) -> JobPace | None:
-        return None  # the API does not tell it
+        pace = (await self._of_job("GET", job_id))["pace"]
+        return JobPace.from_fields(pace) if pace else None
 
     async def filtered(self, job_id: str) -> dict[str, int]:
         counts: dict[str, int] = (await self._of_job("GET", job_id))["filtered"]

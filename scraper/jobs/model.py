@@ -74,8 +74,9 @@ class JobSpec(_Model):
     """A job as it was submitted. In JSON the names are camelCase.
 
     None means "not given": `max_pages` of a single page, `max_duration` (ms) and `result_ttl` (s)
-    where the settings rule, `max_depth` without a limit. `delay` in ms. Jobs from outside come
-    through `parse_job`, which checks what needs more than one field, too.
+    where the settings rule, `max_depth` without a limit. `delay` in ms. `host_delay` (ms) and
+    `host_concurrency` ask for more patience with hosts than the settings, never for less.
+    Jobs from outside come through `parse_job`, which checks what needs more than one field, too.
     """
 
     type: str
@@ -94,6 +95,8 @@ class JobSpec(_Model):
     sort_query: bool = True
     sitemaps: Literal["skip", "include", "only"] = "skip"
     max_pages_per_shape: Annotated[int, Whole(1, 10_000_000)] = 2_000
+    host_delay: Annotated[int, Whole(0, 3_600_000, "ms")] = 0
+    host_concurrency: Annotated[int, Whole(1, 1_000)] | None = None
     turbo_mode: bool = False
     ecommerce_mode: bool = False
     own_site: bool = False

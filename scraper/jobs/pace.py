@@ -11,8 +11,9 @@ _WORDS = {
     "host_pause": "{host} asked for a rest (429 or 503) of {wait:.0f} s more",
     "crawl_delay": "the robots.txt of {host} asks for {delay:g} s between fetches",
     "slow_host": "{host} answers slowly or fails: {delay:g} s lie between fetches",
-    "host_delay": "{delay:g} s lie between fetches of {host} (HOST_DELAY)",
-    "host_limit": "{host} has as many fetches as it may have at once (HOST_CONCURRENCY)",
+    "host_delay": "{delay:g} s lie between fetches of {host} (HOST_DELAY, hostDelay)",
+    "host_limit": "{host} has as many fetches as it may have at once (HOST_CONCURRENCY, "
+    "hostConcurrency)",
     "turn": "it takes turns with other customers' jobs",
     "memory": "its workers are short of memory",
 }
@@ -36,7 +37,11 @@ class JobPace:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """From what `job_pace` answers."""
-        fields = orjson.loads(text)
+        return cls.from_fields(orjson.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """From that as an object, or from what `to_json` made."""
         slow = fields.get("slow") or {}
         eta = fields.get("eta")
         return cls(

@@ -57,9 +57,11 @@ async def list_jobs(
 
 @router.get("/jobs/{jobId}", response_model=JobDetail, responses=errors(404), summary="One job")
 async def job(queue: Queue, view: VisibleJob) -> Response:
-    """The job as it stands."""
+    """The job as it stands, how fast it is and what holds it up."""
     counts, _ = await queue.reader.filtered(view.id)
-    return reply({**view.to_json(), "filtered": counts})
+    pace = None if view.state.is_final else await queue.pace(view.id)
+    shown = pace.to_json() if pace else None
+    return reply({**view.to_json(), "filtered": counts, "pace": shown})
 
 
 @router.get(

@@ -98,8 +98,25 @@ class Job(OpenShape):
     tls_verified: bool = Field(description="false: the job asked not to check certificates")
 
 
+class Slowness(Shape):
+    """What keeps a job from being faster; `delay` and `wait` in ms, 0 where they are no reason."""
+
+    reason: str
+    host: str
+    delay: int
+    wait: int
+    text: str = Field(description="the same in words")
+
+
+class Pace(Shape):
+    rate: float = Field(description="pages/s of late")
+    eta: int | None = Field(description="ms until its known pages are through")
+    slow: Slowness | None = Field(description="null: nothing but the workers' speed")
+
+
 class JobDetail(Job):
     filtered: dict[str, int] = Field(description="links left out, by reason")
+    pace: Pace | None = Field(description="null when it has ended")
 
 
 class JobList(Shape):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -127,6 +128,27 @@ async def test_what_a_crawl_found_is_there(desk: Desk, queue: QueueDriver) -> No
     await desk.remove("crawl")
     with pytest.raises(JobNotFoundError, match="crawl"):
         await desk.job("crawl")
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit", "delay_ms"),
+    [
+        ({"hostDelay": 2000, "hostConcurrency": 1}, 1, 2000),
+        ({"hostConcurrency": 900}, 4, 0),
+        ({"hostDelay": 2000, "turboMode": True}, 16, 2000),
+        ({"useNewConfig": True, "newConfigPreset": "polite"}, 1, 2000),
+    ],
+)
+async def test_job_may_be_gentler_with_hosts_than_the_settings_and_its_pace_says_so(
+    desk: Desk, queue: QueueDriver, asked: dict[str, Any], limit: int, delay_ms: int
+) -> None:
+    assert await desk.submit([{**JOB, **asked, "jobId": "gentle"}]) == [Accepted("gentle", True)]
+    stored = await queue.redis.hmget(queue.keys.job("gentle"), ["host_limit", "host_delay_ms"])
+    assert stored == [str(limit).encode(), str(delay_ms).encode()]
+    pace = await desk.pace("gentle")
+    assert pace is not None
+    assert (pace.reason, pace.delay_ms) == (("host_delay", delay_ms) if delay_ms else ("", 0))
+    assert ("hostDelay" in pace.sentence) is bool(delay_ms)
 
 
 async def test_jobs_and_the_queue_are_acted_on(desk: Desk) -> None:
