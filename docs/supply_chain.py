@@ -6,6 +6,7 @@ requirements-release.txt.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -30,6 +31,30 @@ def packages() -> list[str]:
     return re.findall(
         r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==", REQUIREMENTS.read_text(), re.M
     )
+
+
+def pinned() -> dict[str, str]:
+    """Names as PyPI normalises them -> versions; without what other platforms need."""
+    lines = re.findall(
+        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;]+)(.*)$",
+        REQUIREMENTS.read_text(), re.M,
+    )  # fmt: skip
+    return {normal_name(name): version for name, version, rest in lines if ";" not in rest}
+
+
+def listed() -> dict[str, tuple[str, str]]:
+    """The same names -> version and licence, as docs/licences.md has them."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| Name ")
+    ]
+    return {normal_name(name): (version, licence) for name, version, licence in rows}
+
+
+def normal_name(name: str) -> str:
+    """As PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _tool(name: str) -> str:
@@ -59,17 +84,27 @@ def sbom() -> None:
 
 
 def advisories() -> int:
-    """Ask for known vulnerabilities; 1 when there are some, 0 also where nobody can be asked."""
+    """Print known vulnerabilities; 1 when there are some.
+
+    0 also where nobody can be asked, which is said: a check that asked nobody found nothing.
+    """
     asked = subprocess.run(
-        [_tool("pip-audit"), "--requirement", str(REQUIREMENTS), "--disable-pip", "--strict"],
+        [_tool("pip-audit"), "--requirement", str(REQUIREMENTS), "--disable-pip", "--format=json"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
-    print(asked.stdout, end="")
-    if asked.returncode and not re.search(r"known vulnerabilit", asked.stdout + asked.stderr):
-        print(f"advisories could not be had here: {asked.stderr.strip()[-300:]}", file=sys.stderr)
+    if not asked.stdout.startswith("{"):
+        print(f"NOT CHECKED: no answer: {asked.stderr.strip()[-300:]}", file=sys.stderr)
         return 0
-    print(asked.stderr, end="", file=sys.stderr)
-    return asked.returncode
+    found = json.loads(asked.stdout)["dependencies"]
+    known = [package for package in found if "skip_reason" not in package]
+    for package in known:
+        for one in package["vulns"]:
+            mended = ", ".join(one["fix_versions"]) or "no release yet"
+            print(f"{package['name']} {package['version']}: {one['id']}, mended in {mended}")
+    if skipped := [package["name"] for package in found if "skip_reason" in package]:
+        print(f"NOT CHECKED, the registry does not tell: {', '.join(skipped)}", file=sys.stderr)
+    print(f"{len(known)} of {len(found)} packages checked", file=sys.stderr)
+    return 1 if any(package["vulns"] for package in known) else 0
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from scraper.jobs import Config
-from scraper.jobs.connection import check_server, connect
+from scraper.jobs.connection import ServerProblem, check_server, connect
 from scraper.jobs.presets import load_presets
 from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
@@ -39,13 +40,13 @@ def run(no_http: bool, **options: Any) -> int:
 @worker_options
 @connection_options
 def check(**options: Any) -> int:
-    """Try the configuration without starting anything; names all faults at once."""
+    """Would the service start? Names all faults at once (exit code 2), and what is risky."""
     config = config_of(options)
     load_presets(config.presets_file)
-    problems = asyncio.run(_server_problems(config)) if config.redis_url else []
+    problems = asyncio.run(_server_problems(config)) if config.redis_url else ()
     for problem in problems:
-        err.print(f"- {problem}", markup=False)
-    if problems:
+        err.print(f"- {'' if problem.is_fatal else 'warning: '}{problem}", markup=False)
+    if any(problem.is_fatal for problem in problems):
         return 2
     where = config.redis_url or "the embedded server"
     err.print(f"the configuration is right; queue {config.queue_name} on {where}", markup=False)
@@ -67,13 +68,10 @@ def presets(as_json: bool, **options: Any) -> int:
     return 0
 
 
-async def _server_problems(config: Config) -> list[str]:
+async def _server_problems(config: Config) -> Sequence[ServerProblem]:
     client = connect(config.server_url or "")
     try:
-        return [
-            str(problem)
-            for problem in (await check_server(client, config.replicas_wanted)).problems
-        ]
+        return (await check_server(client, config.replicas_wanted)).problems
     finally:
         await client.aclose()
 

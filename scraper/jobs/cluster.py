@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis.asyncio
+from redis.asyncio.cluster import AbstractStrategy, ClusterPipeline, TransactionStrategy
 
 # Without a key, redis-py asks any node, or all: their clocks and memory are not the queue's.
 _OF_THE_NODE = frozenset({"PING", "TIME", "INFO", "CONFIG GET", "ROLE"})
@@ -26,6 +27,12 @@ class QueueCluster(redis.asyncio.RedisCluster):
             await self.initialize()
         return self.get_node_from_key(self.home_key)
 
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
+        pipe = super().pipeline(transaction, shard_hint)
+        if transaction:
+            pipe._execution_strategy = _HomeTransaction(pipe, self)
+        return pipe
+
     def learn_again(self) -> None:
         """Before the next command, ask which node has which slots."""
         self._initialize = True
@@ -35,6 +42,28 @@ class QueueCluster(redis.asyncio.RedisCluster):
         await super().aclose()
         for nodes in ("nodes_cache", "startup_nodes"):
             await self.nodes_manager.aclose(nodes)
+
+
+class _HomeTransaction(TransactionStrategy):
+    """A transaction on the queue's node.
+
+    redis-py would look for the slot of each command in a thread with an event loop of its own. For
+    some, XREAD among them, it asks the server for that: over a connection of the loop that waits.
+    """
+
+    def __init__(self, pipe: ClusterPipeline, client: QueueCluster) -> None:
+        super().__init__(pipe)
+        if not client.home_key:
+            raise RuntimeError("whose queue is it? call set_home first")
+        self._client = client
+
+    def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        self._pipeline_slots.add(self._client.keyslot(self._client.home_key))
+        return AbstractStrategy.execute_command(self, *args, **kwargs)
+
+    async def _reinitialize_on_error(self, error: Any, failure_count: Any) -> None:
+        await super()._reinitialize_on_error(error, failure_count)  # type: ignore[no-untyped-call]
+        self._client.learn_again()
 
 
 def set_home(client: Any, key: str) -> None:

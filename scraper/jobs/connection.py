@@ -189,6 +189,9 @@ def _settings(
         "socket_connect_timeout": connect_timeout_s,
         # Left on, it also lets a connection with an unread reply back into use.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        # A user with few rights has none to CLIENT SETINFO, which no ACL file can grant: a server
+        # before 7.2 does not load one that names it.
+        "driver_info": None,
     }
     return settings | ({"ssl": True} if address.is_tls else {})
 

@@ -48,6 +48,7 @@ class RandomOperations(RuleBasedStateMachine):
     """
 
     url = ""
+    admin_url = ""
     queue_name = "scrape-random"
     worker_count = 1
 
@@ -55,7 +56,7 @@ class RandomOperations(RuleBasedStateMachine):
         super().__init__()
         self.model = FrontierModel()
         self.loop = asyncio.new_event_loop()
-        self.probe = QueueProbe(self.url, self.queue_name)
+        self.probe = QueueProbe(self.admin_url, self.queue_name)
         self.probe.flush()
         self.workers = [f"w{number}" for number in range(self.worker_count)]
         self.drivers = {

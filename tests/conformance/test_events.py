@@ -138,7 +138,7 @@ async def test_repeated_commit_tells_nothing_twice(queue: QueueDriver, probe: Qu
 
 
 async def test_a_reader_is_told_what_was_trimmed_before_it_came_and_nothing_else(
-    queue: QueueDriver,
+    queue: QueueDriver, probe: QueueProbe
 ) -> None:
     stream = queue.keys.key("events")
     await queue.submit_many([submission(f"j{n:02}") for n in range(20)])
@@ -148,13 +148,13 @@ async def test_a_reader_is_told_what_was_trimmed_before_it_came_and_nothing_else
     await steady.start()
     await queue.submit("a")
     assert [event.name for event in await steady.read_now()] == ["jobWaiting"]
-    await queue.redis.xtrim(stream, maxlen=0, approximate=False)
+    probe.redis.xtrim(stream, maxlen=0, approximate=False)
     await queue.submit("b")
     assert [event.job_id for event in await steady.read_now()] == ["b"], "it had read all that went"
     gap, event = await late.read_now()
     assert (gap.name, gap.detail) == ("gap", {"after": ids[3], "before": event.id})
     await queue.submit_many([submission("c"), submission("d")])
-    await queue.redis.xtrim(stream, maxlen=1, approximate=False)
+    probe.redis.xtrim(stream, maxlen=1, approximate=False)
     assert [event.name for event in await steady.read_now()] == ["gap", "jobWaiting"]
     assert await steady.read_now() == []
 

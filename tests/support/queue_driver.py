@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from scraper.jobs.cluster import set_home
 from scraper.jobs.connection import AsyncClient, connect
 from scraper.jobs.leases import (
     CommitOutcome,
@@ -91,6 +92,7 @@ class QueueDriver:
         self.redis = client
         self.transitions = Transitions(client, name)
         self.keys = self.transitions.keys
+        set_home(client, self.keys.key("meta"))
 
     async def set(self, **settings: object) -> None:
         """Limits that the scripts read."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 from redis.crc import key_slot
@@ -45,8 +44,12 @@ class Cluster:
 
     @property
     def url(self) -> str:
+        return self.url_of()
+
+    def url_of(self, login: str = "") -> str:
+        """With a login: `<user>:<password>@`."""
         places = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return f"redis+cluster://{places}"
+        return f"redis+cluster://{login}{places}"
 
     def master_of(self, key: str) -> Node:
         """The living node that has a key's slot."""
@@ -66,11 +69,14 @@ def _text(value: object) -> object:
 
 @contextlib.contextmanager
 def running_cluster(
-    masters: int = 3, replicas: int = 0, binary: Path | None = None, *more: str
+    masters: int = 3, replicas: int = 0, *more: str, login: str = ""
 ) -> Iterator[Cluster]:
-    """A cluster whose slots are spread over its masters, while the block runs."""
+    """A cluster whose slots are spread over its masters, while the block runs.
+
+    `more`: arguments of each node; `login`: `<user>:<password>@` of one who may do all there.
+    """
     with contextlib.ExitStack() as undo:
-        nodes = [undo.enter_context(_node(binary, *more)) for _ in range(masters * (1 + replicas))]
+        nodes = [undo.enter_context(_node(login, *more)) for _ in range(masters * (1 + replicas))]
         for number, node in enumerate(nodes[:masters]):
             first, last = SLOTS * number // masters, SLOTS * (number + 1) // masters - 1
             node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
@@ -98,7 +104,7 @@ def _knows(node: Node, nodes: list[Node]) -> bool:
 
 
 @contextlib.contextmanager
-def _node(binary: Path | None, *more: str) -> Iterator[Node]:
+def _node(login: str, *more: str) -> Iterator[Node]:
     with short_folder() as folder:
         port, bus = free_port(), free_port()
         arguments = [
@@ -106,9 +112,9 @@ def _node(binary: Path | None, *more: str) -> Iterator[Node]:
             "--cluster-port", str(bus), "--cluster-node-timeout", "1500",
             "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", *more,
         ]  # fmt: skip
-        url = f"redis://127.0.0.1:{port}"
+        url = f"redis://{login}127.0.0.1:{port}"
         with (
-            server_process(folder, arguments, url, binary) as process,
-            redis.Redis(host="127.0.0.1", port=port) as client,
+            server_process(folder, arguments, url) as process,
+            redis.Redis.from_url(url) as client,
         ):
             yield Node(port, process, client)

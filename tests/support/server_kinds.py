@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from scraper.jobs.redis_url import Kind, parse_redis_url
 from tests.support.certificates import make_certificates
@@ -74,6 +75,25 @@ def write_acl(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
+def _cluster_acl(queue: str) -> Iterator[ServerAccess]:
+    with short_folder() as folder:
+        ours, admin = (f"{who}:{PASSWORD}@" for who in ("scraper", "admin"))
+        more = ("--aclfile", str(write_acl(folder)))
+        with running_cluster(3, 0, *more, login=admin) as cluster:
+            port = cluster.master_of(f"{{{queue}}}:meta").port
+            node = f"redis://{ours}127.0.0.1:{port}"
+            yield ServerAccess(cluster.url_of(ours), cluster.url_of(admin), node)
+            for member in cluster.nodes:
+                _assert_nothing_denied(member.client)
+
+
+def _assert_nothing_denied(admin: redis.Redis) -> None:
+    """The code asked for nothing that was refused, whatever it made of the answer."""
+    denied = admin.execute_command("ACL", "LOG")
+    assert denied == [], denied
+
+
+@contextlib.contextmanager
 def _acl(queue: str) -> Iterator[ServerAccess]:
     with short_folder() as folder:
         socket = folder / "redis.sock"
@@ -86,8 +106,9 @@ def _acl(queue: str) -> Iterator[ServerAccess]:
             str(write_acl(folder)),
         ]
         url, admin = (f"unix://{who}:{PASSWORD}@{socket}" for who in ("scraper", "admin"))
-        with server_process(folder, arguments, admin):
+        with server_process(folder, arguments, admin), redis.Redis.from_url(admin) as client:
             yield ServerAccess(url, admin, url)
+            _assert_nothing_denied(client)
 
 
 @contextlib.contextmanager
@@ -107,8 +128,12 @@ def _tls(queue: str, with_acl: bool = False) -> Iterator[ServerAccess]:
         if with_acl:
             arguments += ["--aclfile", str(write_acl(folder))]
             url, admin = (f"rediss://{who}:{PASSWORD}@{place}" for who in ("scraper", "admin"))
-        with server_process(folder, arguments, admin, debian_redis()):
+        with (
+            server_process(folder, arguments, admin, debian_redis()),
+            redis.Redis.from_url(admin) as client,
+        ):
             yield ServerAccess(url, admin, url)
+            _assert_nothing_denied(client)
 
 
 @contextlib.contextmanager
@@ -125,6 +150,7 @@ KINDS: dict[str, Kinds] = {
     "tls": _tls,
     "redis7-tls-acl": _tls_acl,
     "cluster": _cluster,
+    "cluster-acl": _cluster_acl,
 }
 ALIASES = {"standalone": "valkey", "valkey9": "valkey"}
 # What `make test` runs: everything on the embedded server, a part of it on these as well.
