@@ -26,7 +26,7 @@ _TOKEN_BYTES = 56
 _PLACE_BYTES = _TOKEN_BYTES + _NUMBER_BYTES
 _WORDS_BYTES = 512
 # Changed with the layout: a board of another version is not read.
-_LAYOUT = 2.0
+_LAYOUT = 3.0
 
 
 class _Number(IntEnum):
@@ -45,7 +45,8 @@ class _Number(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class BegunPage:
-    """A page whose response was handed to its callback and that is not through yet."""
+    """A page whose response was handed to its callback and that is not through yet, or that is
+    worked on right now."""
 
     token: str
     since_s: float
@@ -72,10 +73,11 @@ class Board:
         if self._numbers[_Number.LAYOUT] != _LAYOUT:
             raise BoardMismatchError
         places = int(self._numbers[_Number.PLACES])
-        end = _HEAD_BYTES + places * _TOKEN_BYTES
+        # One more than the places that are given: of the page that is worked on right now.
+        end = _HEAD_BYTES + (places + 1) * _TOKEN_BYTES
         self._tokens = view[_HEAD_BYTES:end]
-        self._since = view[end : end + places * _NUMBER_BYTES].cast("d")
-        self._words = view[end + places * _NUMBER_BYTES :][:_WORDS_BYTES]
+        self._since = view[end : end + (places + 1) * _NUMBER_BYTES].cast("d")
+        self._words = view[end + (places + 1) * _NUMBER_BYTES :][:_WORDS_BYTES]
         self._free = list(range(places - 1, -1, -1))
 
     @classmethod
@@ -113,7 +115,7 @@ class Board:
             return -1
         place = self._free.pop()
         start = place * _TOKEN_BYTES
-        self._tokens[start : start + _TOKEN_BYTES] = token.encode().ljust(_TOKEN_BYTES, b"\0")
+        self._tokens[start : start + _TOKEN_BYTES] = _padded(token)
         self._since[place] = now_s
         return place
 
@@ -127,6 +129,10 @@ class Board:
         if place >= 0:
             self._since[place] = 0.0
             self._free.append(place)
+
+    def mark(self, token: str) -> PageMark:
+        """What shows a page as the one that is worked on right now: only one at a time is."""
+        return PageMark(self._tokens[-_TOKEN_BYTES:], self._since[-1:], _padded(token))
 
     def say(self, words: str) -> None:
         """Why this worker is about to end, for its supervisor to tell; cut at 512 bytes."""
@@ -170,13 +176,15 @@ class Board:
         return bytes(self._words).rstrip(b"\0").decode(errors="replace")
 
     def begun(self) -> list[BegunPage]:
-        """Pages whose handling has begun, the longest first."""
-        pages = []
+        """Pages whose handling has begun, and the one that is worked on right now, the longest
+        first; each once."""
+        since: dict[str, float] = {}
         for place, since_s in enumerate(self._since):
             if since_s > 0:
                 start = place * _TOKEN_BYTES
-                token = bytes(self._tokens[start : start + _TOKEN_BYTES]).rstrip(b"\0")
-                pages.append(BegunPage(token.decode(errors="replace"), since_s))
+                raw = bytes(self._tokens[start : start + _TOKEN_BYTES]).rstrip(b"\0")
+                since.setdefault(raw.decode(errors="replace"), since_s)
+        pages = [BegunPage(token, since_s) for token, since_s in since.items()]
         return sorted(pages, key=lambda page: page.since_s)
 
     # -- both: orders of the supervisor to the worker -------------------------------------------
@@ -189,6 +197,30 @@ class Board:
     @relief_level.setter
     def relief_level(self, level: int) -> None:
         self._numbers[_Number.RELIEF_LEVEL] = level
+
+
+class PageMark:
+    """Shows one page on the board while a step of it runs: a part of its answer is read, decoded or
+    judged. A process that dies meanwhile has died of it."""
+
+    __slots__ = ("_since", "_token", "_tokens")
+
+    def __init__(self, tokens: memoryview, since: memoryview[float], token: bytes) -> None:
+        self._tokens, self._since, self._token = tokens, since, token
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a page is shown: there are no steps of two pages at once."""
+        return self._since[0] != 0.0
+
+    def on(self) -> None:
+        """A step of the page begins."""
+        self._tokens[:] = self._token
+        self._since[0] = time.monotonic()
+
+    def off(self) -> None:
+        """It has ended."""
+        self._since[0] = 0.0
 
 
 class NewBoard:
@@ -205,7 +237,11 @@ class NewBoard:
 
 
 def _size(places: int) -> int:
-    return _HEAD_BYTES + places * _PLACE_BYTES + _WORDS_BYTES
+    return _HEAD_BYTES + (places + 1) * _PLACE_BYTES + _WORDS_BYTES
+
+
+def _padded(token: str) -> bytes:
+    return token.encode().ljust(_TOKEN_BYTES, b"\0")
 
 
 def _prepare(memory: mmap.mmap, places: int) -> mmap.mmap:

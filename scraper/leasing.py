@@ -75,8 +75,8 @@ class LeaseKeeper:
     `limits.jobs` jobs are fetched at once. When another job's page is kept waiting by that, as
     many of the open jobs get no new page as jobs wait: so a turn given by the queue is kept.
 
-    A suspect (a page that a worker died of, perhaps) is handed out when no other page is in flight,
-    and none is until it is through: so a second death has only one cause.
+    Suspects (pages that a worker died of, perhaps) are handed out first, one at a time; `Solitude`
+    has each handled alone, so that a second death has only one cause.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class LeaseKeeper:
         self._measures = measures
         self._waiting: dict[str, _Waiting] = {}
         self._suspects: deque[tuple[float, LeasedPage]] = deque()
-        self._is_alone = False
+        self._has_suspect_out = False
         self._buffered = 0
         self._poke = asyncio.Event()
         # Tokens of the pages that this worker answers for, until their commit was answered.
@@ -135,16 +135,13 @@ class LeaseKeeper:
 
     def pop(self) -> LeasedPage | None:
         """The next page to fetch, None when there is none that may start now."""
-        if not self._buffered or self._is_alone:
+        if not self._buffered:
             return None
         now = asyncio.get_running_loop().time()
-        if self._suspects:
-            due_s, page = self._suspects[0]
-            if due_s > now:
-                self._wake_at(due_s)
-            else:
-                return None if self.in_flight else self._take_suspect()
-        allowed = self._open_jobs_allowed()
+        suspect = self._due_suspect(now)
+        if suspect is not None and self._may_be_out(suspect.job_id):
+            return self._take_suspect()
+        allowed = self._open_jobs_allowed(suspect)
         for job_id, waiting in self._waiting.items():
             if self.in_flight[job_id]:
                 allowed -= 1
@@ -160,12 +157,27 @@ class LeaseKeeper:
             return page
         return None
 
-    def _open_jobs_allowed(self) -> int:
-        """How many of the jobs in flight may go on: one less for each that is kept waiting."""
+    def _due_suspect(self, now: float) -> LeasedPage | None:
+        """The suspect that is to be handed out next, None when none is to be now."""
+        if not self._suspects or self._has_suspect_out:
+            return None
+        due_s, page = self._suspects[0]
+        if due_s <= now:
+            return page
+        self._wake_at(due_s)
+        return None
+
+    def _may_be_out(self, job_id: str) -> bool:
+        """Whether a page of this job may be in flight: few jobs are fetched at once."""
+        return bool(self.in_flight[job_id]) or len(self.in_flight) < self.limits.jobs
+
+    def _open_jobs_allowed(self, suspect: LeasedPage | None) -> int:
+        """How many of the jobs in flight may go on: one less for each that is kept waiting, and for
+        that of a suspect which is."""
         in_flight = len(self.in_flight)
         if in_flight < self.limits.jobs:
             return in_flight
-        kept_waiting = 0
+        kept_waiting = int(suspect is not None)
         for job_id in self._waiting:
             if self.in_flight.get(job_id):
                 break
@@ -185,7 +197,7 @@ class LeaseKeeper:
         _, page = self._suspects.popleft()
         self._buffered -= 1
         self.in_flight[page.job_id] += 1
-        self._is_alone = True
+        self._has_suspect_out = True
         return page
 
     def _wake_at(self, due_s: float) -> None:
@@ -215,24 +227,26 @@ class LeaseKeeper:
         """A popped page came too late for its host's delay: it goes back, uncharged."""
         self._late_streak += 1
         self._late.append(page.token)
-        self.done(page.job_id)
+        self._done(page)
         self._poke.set()
 
     def was_fetched(self, page: LeasedPage) -> None:
-        """A popped page is through: of a host with a delay, it began in time."""
+        """A popped page is through (its commit may still be on its way): of a host with a delay, it
+        began in time."""
         if page.host_delay_ms:
             self._late_streak = 0
-        self.done(page.job_id)
+        self._done(page)
 
-    def done(self, job_id: str) -> None:
-        """A page that was popped is through (its commit may still be on its way)."""
+    def _done(self, page: LeasedPage) -> None:
+        job_id, was_last = page.job_id, False
         self.in_flight[job_id] -= 1
         if self.in_flight[job_id] <= 0:
             del self.in_flight[job_id]
-            if not self.in_flight:
-                self._is_alone = False
-            if self._buffered:
-                self._on_pages()
+            was_last = True
+        if page.is_suspect:
+            self._has_suspect_out = False
+        if self._buffered and (was_last or page.is_suspect):
+            self._on_pages()
 
     def drop_jobs(self, job_ids: Sequence[str]) -> list[str]:
         """Forget the waiting pages of jobs that are no longer worked on; their tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from scraper import sitemaps
-from scraper.board import Board
+from scraper.board import Board, PageMark
 from scraper.codec import RequestNotAllowedError, apply_extra, request_extra
 from scraper.job_run import JobRun
 from scraper.job_spider import JobSpider, bare_record, charge
@@ -39,6 +40,7 @@ from scraper.network.retry_after import retry_after_s
 from scraper.network.robots import LIFTED, origin_of
 from scraper.parse_limit import ParseLimit, ParseLimitError
 from scraper.scope import InvalidUrlError, canonical_url, resolve, suspect
+from scraper.solitude import Solitude
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class PageFlow:
         self._max_redirects = limits.redirects
         self._board = board
         self._measures = measures
+        self._solitude = Solitude(asyncio.get_running_loop().call_soon)
         self._works: dict[Request, PageWork] = {}
         self._redirected: deque[Request] = deque()
         # By the methods that spiders allow as callbacks: a few.
@@ -106,7 +109,13 @@ class PageFlow:
 
     @property
     def in_flight(self) -> int:
-        return len(self._works)
+        """Pages whose handling has not begun."""
+        return len(self._works) + self._solitude.waiting
+
+    def mark_of(self, request: Request) -> PageMark | None:
+        """What shows a request's page on the board while it is worked on."""
+        work = self._works.get(request)
+        return self._board.mark(work.lease.token) if work is not None else None
 
     # -- from a lease to a request ------------------------------------------------------------
 
@@ -161,12 +170,15 @@ class PageFlow:
         try:
             return self._follow(work, result, request)
         except Exception as error:
-            # Whatever a page brought about: it must end, or its lease and its place never would.
-            logger.exception("a page could not be handled", extra=facts_of(work))
-            work.fail("internal", f"{type(error).__name__}: {error}")
-            work.is_redirected = False
-            self._end(work, None)
+            self._give_up(work, error)
             return None
+
+    def _give_up(self, work: PageWork, error: Exception) -> None:
+        """Whatever a page brought about: it must end, or its lease and its place never would."""
+        logger.error("a page could not be handled", exc_info=error, extra=facts_of(work))
+        work.fail("internal", f"{type(error).__name__}: {error}")
+        work.is_redirected = False
+        self._end(work, None)
 
     def _follow(self, work: PageWork, result: Fetched, request: Request) -> Deferred[None] | None:
         if isinstance(result, Request):
@@ -183,14 +195,47 @@ class PageFlow:
         elif not self._wants_callback(work, result, request):
             self._end(work, result)
             return None
+        if self._solitude.may_begin(work.lease.is_suspect):
+            return self._call(work, result, request)
+        through: Deferred[None] = Deferred()
+        self._solitude.wait(
+            work.lease.is_suspect, lambda: self._call_late(work, result, request, through)
+        )
+        return through
+
+    def _call(self, work: PageWork, result: Response | Failure, request: Request) -> Deferred[None]:
+        """Call the page's callback; a Deferred of the page's end."""
+        self._solitude.begin(work.lease.is_suspect)
         token = current_work.set(work)
         try:
             deferred = self._scraper.enqueue_scrape(result, request)
+        except BaseException:
+            self._solitude.end()
+            raise
         finally:
             current_work.reset(token)
         response = result if isinstance(result, Response) else None
-        deferred.addBoth(lambda _: self._end(work, response))
+        deferred.addBoth(lambda _: self._end_handled(work, response))
         return deferred
+
+    def _call_late(
+        self,
+        work: PageWork,
+        result: Response | Failure,
+        request: Request,
+        through: Deferred[None],
+    ) -> None:
+        try:
+            self._call(work, result, request).chainDeferred(through)
+        except Exception as error:
+            self._give_up(work, error)
+            through.callback(None)
+
+    def _end_handled(self, work: PageWork, response: Response | None) -> None:
+        try:
+            self._end(work, response)
+        finally:
+            self._solitude.end()
 
     def _wants_callback(self, work: PageWork, response: Response, request: Request) -> bool:
         """Judge the status; True when the spider is to parse the response."""

@@ -153,6 +153,7 @@ class Worker:
             self.measures,
         )  # fmt: skip
         downloader = self._downloader()
+        downloader.mark_of = self.flow.mark_of
         downloader.take_start = LaterStarts(self.frontier, self.instance, self.keeper).take
         if self.config.robots_obey:
             downloader.gate = self._gate(downloader)

@@ -109,5 +109,5 @@ def _suspicion(suspect: Suspect) -> str:
     return (
         "a worker died while it handled this page, the last one on "
         f"{last.get('at', 'an unknown day')} ({last.get('exit', 'unknown')}); it was the only page "
-        f"in hand at {suspect.charges} of these deaths, at 3 it is quarantined"
+        f"that was handled at {suspect.charges} of these deaths, at 3 it is quarantined"
     )

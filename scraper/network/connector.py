@@ -7,14 +7,17 @@ IP literals in URLs, which aiohttp never hands to a resolver, pass here too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 
 from scraper.network.addresses import AddressGuard
 from scraper.network.errors import BlockedAddressError
+from scraper.network.steps import MarkedProtocol
 
 # aiohttp keeps every idle connection until it times out: single pages of many sites would
 # use up the process's file descriptors.
@@ -30,6 +33,9 @@ class GuardedConnector(aiohttp.TCPConnector):
 
     def __init__(self, guard: AddressGuard | None, **options: Any) -> None:
         super().__init__(**options)
+        # Not public either; without it no page would be shown while its answer is parsed, and the
+        # test of a page that crashes there fails.
+        self._factory = cast("partial[ResponseHandler]", partial(MarkedProtocol, loop=self._loop))
         self._guard = guard
 
     def is_crowded(self) -> bool:

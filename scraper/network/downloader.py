@@ -8,7 +8,7 @@ is fetched at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from scrapy import Request, Spider, signals
@@ -22,6 +22,7 @@ from scraper.network.handler import PageDownloadHandler
 from scraper.network.receivers import has_receivers
 from scraper.network.requests import TAKES_START
 from scraper.network.robots import RobotsGate
+from scraper.network.steps import Mark, MarkedSteps, current_mark
 
 
 class PageDownloader(Downloader):
@@ -29,11 +30,13 @@ class PageDownloader(Downloader):
 
     `DOWNLOAD_DELAY`, `CONCURRENT_REQUESTS_PER_DOMAIN`, `DOWNLOAD_SLOTS` and AutoThrottle
     have no effect. `gate`, once set, judges every request, redirects' targets too. `take_start`,
-    once set, is awaited before those whose meta has TAKES_START.
+    once set, is awaited before those whose meta has TAKES_START. `mark_of`, once set, gives what
+    shows a request's page while it is worked on, None for no page.
     """
 
     gate: RobotsGate | None = None
     take_start: Callable[[Request], Awaitable[None]] | None = None
+    mark_of: Callable[[Request], Mark | None] | None = None
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -44,12 +47,20 @@ class PageDownloader(Downloader):
         """A Deferred of what the downloader middlewares make of the response."""
         self.active.add(request)
         fetched: Deferred[Response | Request] = Deferred()
-        task = asyncio.get_running_loop().create_task(self._fetch(request, fetched))
+        steps: Coroutine[Any, Any, None]
+        mark = self.mark_of(request) if self.mark_of is not None else None
+        steps = self._fetch(request, fetched, mark)
+        if mark is not None:
+            steps = MarkedSteps(steps, mark)
+        task = asyncio.get_running_loop().create_task(steps)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return fetched
 
-    async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
+    async def _fetch(
+        self, request: Request, fetched: Deferred[Response | Request], mark: Mark | None
+    ) -> None:
+        current_mark.set(mark)
         try:
             result: Response | Request | Failure
             if self.take_start is not None and request.meta.pop(TAKES_START, False):

@@ -48,6 +48,7 @@ from scraper.network.requests import (
     RequestWriter,
 )
 from scraper.network.responses import build_headers, peer_address, response_class
+from scraper.network.steps import MarkedProtocol, current_mark
 
 # One header may be large (content security policies are), but not many.
 _MAX_HEADER_BYTES = 32 * 1024
@@ -194,6 +195,8 @@ class PageDownloadHandler(BaseDownloadHandler):
                 # become the answer to this request.
                 connection.close()
                 continue
+            assert isinstance(protocol, MarkedProtocol)
+            protocol.mark = current_mark.get()
             try:
                 message, payload = await _ask(
                     protocol, data, self._head_limits, is_head=request.method == "HEAD"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import threading
 from collections.abc import Callable
 
 import psutil
@@ -12,6 +14,7 @@ from scraper.jobs.views import JobResult
 from supervisor import ScraperWorkerService
 from tests.chaos.scale import by_scale
 from tests.integration.conftest import QueuePlace
+from tests.support.evil_answers import CRASHES_DECODER, CRASHES_PARSER
 from tests.support.evil_spiders import COMMAND
 from tests.support.services import Record, pids, run, service_on, until
 from tests.support.site import Answer, html, serve, tree
@@ -150,7 +153,7 @@ def test_pages_that_kill_their_workers_are_quarantined_and_innocents_are_not(
             sorted(exits)
             == ["failed with exit code 7"] * 4 + ["killed by SIGSEGV (native code crashed)"] * 4
         )
-        assert "only page in hand at 3 of these deaths" in sentence
+        assert "only page that was handled at 3 of these deaths" in sentence
 
     async def explain(service: ScraperWorkerService, job_id: str, url: str) -> str:
         from supervisor.explain import explain_url
@@ -158,6 +161,42 @@ def test_pages_that_kill_their_workers_are_quarantined_and_innocents_are_not(
         return (await explain_url(service.queue, job_id, url)).sentence
 
     with serve(default=site_with("/evil/segfault/x", "/evil/exit/7")) as site:
+        run(scenario(site.url))
+
+
+def test_pages_that_kill_their_worker_before_their_callback_are_quarantined_and_wait_for_nobody(
+    place: QueuePlace,
+) -> None:
+    """They crash where an answer is parsed and decoded. Beside them is a page whose server does not
+    answer before they are quarantined: a suspect that waited for that would wait for ever."""
+    are_over = threading.Event()
+    evil = by_scale(
+        {"/decoder": CRASHES_DECODER}, {"/decoder": CRASHES_DECODER, "/parser": CRASHES_PARSER}
+    )
+
+    def slow(path: str) -> Answer:
+        return html(title=path) if are_over.wait(2 * WITHIN_S) else Answer(status=404)
+
+    async def scenario(url: str) -> None:
+        service = service_on(place, request_timeout_s=2.0 * WITHIN_S)
+        record = Record(service)
+        committed = record.by_name["pageCommitted"]
+        async with service:
+            crawling = asyncio.create_task(crawl(service, url))
+            await until(
+                lambda: sum(it.code == "quarantined" for it in committed) == len(evil), WITHIN_S,
+                "they are quarantined",
+            )  # fmt: skip
+            are_over.set()
+            result = await crawling
+        assert (result.status, result.pages_scraped) == ("completed", 32)
+        assert {error["url"].removeprefix(url) for error in result.errors} == set(evil)
+        for error in result.errors:
+            assert [death["alone"] for death in error["deaths"]] == [False, True, True, True]
+        exits = [event.error.split(";")[0] for event in record.by_name["workerError"]]
+        assert exits == ["killed by SIGSEGV (native code crashed)"] * 4 * len(evil)
+
+    with serve({**evil, "/slow": slow}, default=site_with("/slow", *evil)) as site:
         run(scenario(site.url))
 
 

@@ -18,6 +18,9 @@ from scrapy.http import Response
 from scraper.spiders.full_crawl import FullCrawlSpider
 from scraper.spiders.single_page import SinglePageSpider
 from supervisor import lifeline
+from tests.support.evil_answers import lay_mines
+
+lay_mines()
 
 COMMAND = (
     sys.executable, "-P", lifeline.__file__, "scrapy", "work",

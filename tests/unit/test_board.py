@@ -58,6 +58,24 @@ def test_pages_are_on_the_board_from_their_begin_to_their_end(made: NewBoard) ->
     assert (made.board.pages_begun, made.board.pages_done) == (3, 2)
 
 
+def test_the_page_that_is_worked_on_right_now_is_on_the_board_once(made: NewBoard) -> None:
+    worker = the_worker_of(made)
+    mark = worker.mark("1-abcd")
+    mark.on()
+    assert [page.token for page in made.board.begun()] == ["1-abcd"]
+    place = worker.begin("1-abcd")
+    assert [page.token for page in made.board.begun()] == ["1-abcd"]
+    mark.off()
+    worker.end(place)
+    assert made.board.begun() == []
+    for number in range(3):
+        worker.begin(f"{number}-a")
+    other = worker.mark("22-longer-than-that")
+    other.on()
+    mark.on()
+    assert {page.token for page in made.board.begun()} == {"0-a", "1-a", "2-a", "1-abcd"}
+
+
 def test_more_pages_at_once_than_places_do_no_harm(made: NewBoard) -> None:
     worker = the_worker_of(made)
     places = [worker.begin(f"{number}-a") for number in range(5)]

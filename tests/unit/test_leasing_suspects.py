@@ -1,4 +1,4 @@
-"""A worker handles a suspect alone: nothing is in flight beside it."""
+"""Suspects are handed out before other pages, one at a time."""
 
 from __future__ import annotations
 
@@ -57,32 +57,45 @@ def run(body: Coroutine[Any, Any, None]) -> None:
     asyncio.run(body)
 
 
-def test_a_suspect_waits_until_nothing_is_in_flight_and_then_goes_alone() -> None:
+def test_a_suspect_goes_first_and_its_like_one_at_a_time() -> None:
     async def body() -> None:
         it = Keeping()
         await it.admit(page("1"), page("2"))
         assert it.pop() == "t1"
-        await it.admit(suspect("s"), page("3"))
-        assert it.pop() is None
+        await it.admit(first := suspect("a"), suspect("b"), page("3"))
+        assert [it.pop(), it.pop(), it.pop(), it.pop()] == ["ta", "t2", "t3", None]
         it.calls = 0
-        it.keeper.done("j")
-        assert it.calls == 1
-        assert it.pop() == "ts"
-        assert it.pop() is None
-        it.keeper.done("j")
-        assert [it.pop(), it.pop(), it.pop()] == ["t2", "t3", None]
+        it.keeper.was_fetched(page("1"))
+        assert (it.calls, it.pop()) == (0, None)
+        it.keeper.was_fetched(first)
+        assert (it.calls, it.pop()) == (1, "tb")
 
     run(body())
 
 
-def test_suspects_of_several_jobs_go_one_after_another() -> None:
+def test_a_suspect_that_came_too_late_lets_the_next_one_go() -> None:
     async def body() -> None:
         it = Keeping()
-        await it.admit(suspect("a", "j"), suspect("b", "k"))
+        await it.admit(first := suspect("a"), suspect("b"))
         assert [it.pop(), it.pop()] == ["ta", None]
-        it.keeper.done("j")
-        assert [it.pop(), it.pop()] == ["tb", None]
-        assert it.keeper.held_jobs == ["k"]
+        it.keeper.release_late(first)
+        assert it.pop() == "tb"
+
+    run(body())
+
+
+def test_a_suspect_waits_for_one_of_the_jobs_in_flight_where_they_are_all_that_may_be() -> None:
+    async def body() -> None:
+        it = Keeping()
+        await it.admit(page("1"), page("2"), page("k1", "k"), page("k2", "k"))
+        assert [it.pop(), it.pop(), it.pop()] == ["t1", "t2", "tk1"]
+        await it.admit(page("3"), suspect("s", "l"))
+        assert [it.pop(), it.pop(), it.pop()] == ["tk2", "t3", None]
+        await it.admit(page("4"), page("5"), page("k3", "k"))
+        assert it.pop() == "t4", "the first of the two goes on"
+        it.keeper.was_fetched(page("k1", "k"))
+        it.keeper.was_fetched(page("k2", "k"))
+        assert it.pop() == "ts"
 
     run(body())
 
