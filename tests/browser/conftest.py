@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.http_api import Api
 from tests.support.processes import environment, running, wait_until
@@ -27,7 +36,7 @@ expect.set_options(timeout=WITHIN_MS)
 HOSTILE = "<script>document.title='taken over'</script><img src=x onerror=\"alert(1)\">"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium as Debian has it. Skips where there is none, fails in CI."""
     path = shutil.which("chromium")
@@ -44,14 +53,34 @@ def browser() -> Iterator[Browser]:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: its API, and the site that its worker may fetch."""
+    """A running service: its API, its data folder, and the site that its worker may fetch."""
 
     api: Api
     site: Site
+    folder: Path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.api.port}"
+
+    def submit(self, job_id: str, path: str = "/0", **fields: object) -> str:
+        """A crawl of the site; the same again is the same job."""
+        made = self.api.post(
+            "/jobs",
+            {"type": "full-crawl", "url": f"{self.site.url}{path}", "customerId": "acme",
+             "jobId": job_id, **fields},
+        )  # fmt: skip
+        assert made.status in (200, 201), made.body
+        return job_id
+
+    def state_of(self, job_id: str) -> str:
+        return str(self.api.get(f"/jobs/{job_id}").json["state"])
+
+    def ended(self, job_id: str, path: str = "/0", **fields: object) -> str:
+        """A crawl that has ended."""
+        self.submit(job_id, path, **fields)
+        wait_until(lambda: self.state_of(job_id) == "completed", 60, f"{job_id} ends")
+        return job_id
 
 
 def hostile_site() -> Callable[[str], Answer]:
@@ -61,7 +90,7 @@ def hostile_site() -> Callable[[str], Answer]:
         number = int(path.strip("/") or 0) if path.strip("/").isdigit() else -1
         if number < 0 or number % 7 == 6:
             return Answer(b"gone", status=404)
-        children = [f"/{number * 3 + child}" for child in (1, 2, 3) if number * 3 + child < 60]
+        children = [f"/{number * 3 + child}" for child in (1, 2, 3) if number * 3 + child < 90]
         page = html(*children, "javascript:alert(2)", "https://elsewhere.test/", title=HOSTILE)
         page.delay_s = 0.02
         return page
@@ -88,15 +117,22 @@ def running_service(folder: Path, **env: str) -> Iterator[Service]:
         running("supervisor", "run", env=settings) as [process],
     ):
         wait_until(lambda: process.poll() is not None or is_up(), 60, "the service is up")
-        yield Service(api, site)
+        yield Service(api, site, folder)
         process.terminate()
         process.wait(40)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with running_service(tmp_path_factory.mktemp("data")) as found:
         yield found
+
+
+@pytest.fixture
+def finished(service: Service) -> str:
+    """A crawl that has ended, with pages, errors, links left out, and a webhook that was called."""
+    service.site.pages["/hook"] = Answer(status=204)
+    return service.ended("finished", webhook={"url": f"{service.site.url}/hook"})
 
 
 def _is_fault(message: ConsoleMessage) -> bool:
@@ -104,15 +140,23 @@ def _is_fault(message: ConsoleMessage) -> bool:
     return message.type == "error" and not message.text.startswith("Failed to load resource")
 
 
+def _is_nowhere(answer: Response) -> bool:
+    """A 404 is right for a job that was just deleted, and for nothing else."""
+    path = urlsplit(answer.url).path
+    return answer.status == 405 or (answer.status == 404 and not re.fullmatch("/jobs/[^/]+", path))
+
+
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A tab; the test fails if a page of ours reports an error or opens a dialog of its own."""
+    """A tab; the test fails if a page of ours reports an error, opens a dialog of its own, or asks
+    for what the API does not have."""
     faults: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(WITHIN_MS)
     tab.on("pageerror", lambda error: faults.append(str(error)))
     tab.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    tab.on("response", lambda answer: faults.append(answer.url) if _is_nowhere(answer) else None)
     tab.on("console", lambda message: faults.append(message.text) if _is_fault(message) else None)
     yield tab
     context.close()

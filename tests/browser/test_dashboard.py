@@ -1,56 +1,52 @@
-"""The dashboard in a real browser: every view, every action, hostile text, small screens."""
+"""The dashboard's views in a real browser: their content, hostile text, keyboard, small screens."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Service, running_service
+from scraper.jobs.connection import connect_sync
+from tests.browser.conftest import Service
 from tests.support.processes import wait_until
+from tests.support.site import Answer
 
 pytestmark = pytest.mark.timeout(180)
 
-
-def submit(service: Service, job_id: str, **fields: object) -> str:
-    made = service.api.post(
-        "/jobs",
-        {"type": "full-crawl", "url": f"{service.site.url}/0", "customerId": "acme",
-         "jobId": job_id, **fields},
-    )  # fmt: skip
-    assert made.status in (200, 201), made.body
-    return job_id
+HEADINGS = {
+    "Overview": "Overview", "Jobs": "Jobs", "Workers": "Workers", "Hosts": "Hosts",
+    "Events": "Events", "Refused": "Refused pushes",
+}  # fmt: skip
 
 
-def state_of(service: Service, job_id: str) -> str:
-    return str(service.api.get(f"/jobs/{job_id}").json["state"])
+def heading(page: Page, name: str) -> None:
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
 
-def ended(service: Service, job_id: str, **fields: object) -> str:
-    submit(service, job_id, **fields)
-    wait_until(lambda: state_of(service, job_id) == "completed", 60, f"{job_id} ends")
-    return job_id
-
-
-@pytest.fixture
-def finished(service: Service) -> str:
-    """A crawl that has ended, with pages, errors and links left out."""
-    return ended(service, "finished")
-
-
-def test_every_view_opens_without_a_fault(page: Page, service: Service, finished: str) -> None:
+def test_every_view_opens_by_link_and_by_key_and_fits_a_small_screen(
+    page: Page, service: Service, finished: str
+) -> None:
     page.goto(service.url)
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(page.get_by_text("Throughput")).to_be_visible()
     expect(page.locator("#live")).to_have_text("live")
-    for name, heading in [
-        ("Jobs", "Jobs"), ("Workers", "Workers"), ("Hosts", "Hosts"), ("Events", "Events"),
-        ("Refused", "Refused pushes"),
-    ]:  # fmt: skip
+    for name, title in HEADINGS.items():
         page.get_by_label("Views").get_by_role("link", name=name).click()
-        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        heading(page, title)
+    page.set_viewport_size({"width": 360, "height": 740})
+    for key, title in zip("ojwher", HEADINGS.values(), strict=True):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        heading(page, title)
+        _fits(page)
+    page.goto(f"{service.url}/#/jobs/{finished}")
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+        _fits(page)
+
+
+def _fits(page: Page) -> None:
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) <= 0
 
 
 def test_a_jobs_tabs_show_its_pages_errors_and_records(
@@ -58,15 +54,22 @@ def test_a_jobs_tabs_show_its_pages_errors_and_records(
 ) -> None:
     page.goto(f"{service.url}/#/jobs/{finished}")
     pages = page.get_by_label("Pages", exact=True)
-    expect(
-        pages.get_by_role("link", name=f"{service.site.url}/0", exact=True).first
-    ).to_be_visible()
+    start = pages.get_by_role("link", name=f"{service.site.url}/0", exact=True)
+    expect(start.first).to_be_visible()
+    page.get_by_label("State of the pages").select_option("failed")
+    expect(pages.get_by_text("http_404").first).to_be_visible()
+    expect(pages.get_by_text("done")).to_have_count(0)
     page.get_by_role("tab", name="Errors").click()
     expect(page.get_by_label("Errors").get_by_text("http_404").first).to_be_visible()
     page.get_by_role("tab", name="Left out").click()
     expect(page.get_by_text("off_scope").first).to_be_visible()
     page.get_by_role("tab", name="Records").click()
-    expect(page.get_by_label("Records", exact=True).get_by_text("taken over").first).to_be_visible()
+    records = page.get_by_label("Records", exact=True)
+    expect(records.get_by_text("taken over").first).to_be_visible()
+    shown = records.get_by_text("show", exact=True)
+    expect(shown).to_have_count(50)
+    page.get_by_role("button", name="More").click()
+    expect(shown).to_have_count(service.api.get(f"/jobs/{finished}").json["pages"]["done"])
     page.get_by_role("tab", name="Events").click()
     expect(page.get_by_role("log").get_by_text("workerCompleted")).to_be_visible()
     page.get_by_role("tab", name="Explain").click()
@@ -89,106 +92,83 @@ def test_scraped_text_is_shown_and_never_run(page: Page, service: Service, finis
     assert "javascript:" not in hrefs
 
 
-def test_a_job_from_the_form_is_accepted_and_a_wrong_one_explained(
+def test_a_running_job_is_seen_on_the_views_of_jobs_workers_and_hosts(
     page: Page, service: Service
 ) -> None:
-    page.goto(f"{service.url}/#/jobs")
-    page.get_by_role("button", name="New job").click()
-    page.get_by_label("URL").fill(f"{service.site.url}/1")
-    page.get_by_label("More fields, as JSON").fill('{"jobId": "from-form", "priorty": 3}')
-    page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("dialog").get_by_text("priorty").first).to_be_visible()
-    page.get_by_label("More fields, as JSON").fill('{"jobId": "from-form", "priority": 3}')
-    page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_role("heading", name="from-form")).to_be_visible()
-    assert service.api.get("/jobs/from-form").json["priority"] == 3
+    service.site.pages["/slow"] = Answer(b"slow", delay_s=15)
+    job = service.submit("running", "/slow", type="single-page")
+    wait_until(lambda: service.site.hits["/slow"], what="it is fetched")
+    page.goto(service.url)
+    expect(page.get_by_label("Running jobs").get_by_role("link", name=job)).to_be_visible()
+    page.goto(f"{service.url}/#/hosts")
+    row = page.get_by_label("Hosts", exact=True).get_by_role("row").filter(has_text="127.0.0.1")
+    expect(row.get_by_role("cell").nth(1)).to_have_text("1")
+    page.goto(f"{service.url}/#/workers")
+    expect(page.get_by_label("Workers", exact=True).get_by_role("link", name=job)).to_be_visible()
+    page.goto(f"{service.url}/#/jobs/{job}")
+    expect(page.get_by_text("1 in hand")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel it").click()
+    heading(page, f"{job} cancelled")
 
 
-def test_jobs_are_filtered_by_state_and_customer(
+def test_jobs_are_filtered_by_state_and_customer_and_come_by_pages(
     page: Page, service: Service, finished: str
 ) -> None:
-    ended(service, "of-another", customerId="umbrella", type="single-page")
+    later = {"type": "single-page", "url": f"{service.site.url}/1", "delay": 600_000}
+    service.api.post("/jobs", [{**later, "customerId": "umbrella"} for _ in range(60)])
+    service.submit("of-another", type="single-page", customerId="umbrella", delay=600_000)
     page.goto(f"{service.url}/#/jobs")
     page.get_by_label("Customer").fill("umbrella")
     page.get_by_role("button", name="Filter").click()
     jobs = page.get_by_label("Jobs", exact=True)
     expect(jobs.get_by_role("link", name="of-another")).to_be_visible()
     expect(jobs.get_by_role("link", name=finished, exact=True)).to_have_count(0)
+    expect(jobs.get_by_role("row")).to_have_count(51)
+    page.get_by_role("button", name="Older").click()
+    expect(jobs.get_by_role("row")).to_have_count(12)
+    page.get_by_role("button", name="Newer").click()
+    expect(page.get_by_text("page 1")).to_be_visible()
     page.get_by_label("State").select_option("failed")
     expect(page.get_by_text("No job is like that.")).to_be_visible()
 
 
-def test_a_cancel_is_asked_for_first(page: Page, service: Service) -> None:
-    job_id = submit(service, "to-cancel", delay=600_000)
-    page.goto(f"{service.url}/#/jobs/{job_id}")
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Leave it").click()
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    assert state_of(service, job_id) == "delayed"
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="Cancel it").click()
-    expect(page.get_by_role("heading", name="cancelled")).to_be_visible()
-    assert state_of(service, job_id) == "cancelled"
+def test_events_come_as_they_happen_are_chosen_and_held(page: Page, service: Service) -> None:
+    page.goto(f"{service.url}/#/events")
+    log = page.get_by_role("log")
+    with page.expect_response("**/events?*"):
+        page.get_by_label("Which events").select_option("jobs that end")
+    service.submit("heard", delay=600_000)
+    service.api.post("/jobs/heard/cancel")
+    expect(log.get_by_role("link", name="heard")).to_be_visible()
+    expect(log.get_by_text("jobWaiting")).to_have_count(0)
+    page.get_by_role("button", name="Hold").click()
+    service.submit("held", delay=600_000)
+    service.api.post("/jobs/held/cancel")
+    expect(page.get_by_text("held; the newest 1 wait")).to_be_visible()
+    expect(log.get_by_role("link", name="held")).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    expect(log.get_by_role("link", name="held")).to_be_visible()
 
 
-def test_a_job_is_paused_resumed_retried_and_deleted(page: Page, service: Service) -> None:
-    job_id = submit(service, "steered", delay=600_000)
-    page.goto(f"{service.url}/#/jobs/{job_id}")
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("heading", name="paused")).to_be_visible()
-    page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_role("heading", name="delayed")).to_be_visible()
-    done = ended(service, "with-errors")
-    page.goto(f"{service.url}/#/jobs/{done}")
-    before = service.site.hits["/6"]
-    page.get_by_role("button", name="Retry failed pages").click()
-    wait_until(lambda: service.site.hits["/6"] > before, 60, "failed pages are fetched again")
-    wait_until(lambda: state_of(service, done) == "completed", 60, "it ends again")
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
-    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
-    assert service.api.get(f"/jobs/{done}").status == 404
+def test_a_refused_push_is_listed_with_its_reason(page: Page, service: Service) -> None:
+    with connect_sync(f"unix://{service.folder / 'redis.sock'}") as client:
+        client.lpush("scrape-queue", "<img src=x onerror=alert(3)>")
+    page.goto(f"{service.url}/#/rejected")
+    refused = page.get_by_label("Refused pushes")
+    expect(refused.get_by_text("<img src=x onerror=alert(3)>", exact=True)).to_be_visible()
+    page.goto(service.url)
+    page.get_by_role("link", name="show").click()
+    heading(page, "Refused pushes")
 
 
-def test_records_are_downloaded(page: Page, service: Service, finished: str) -> None:
-    page.goto(f"{service.url}/#/jobs/{finished}")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="NDJSON").click()
-    lines = Path(download.value.path()).read_text().splitlines()
-    assert len(lines) == service.api.get(f"/jobs/{finished}").json["pages"]["done"]
-
-
-def test_a_worker_is_restarted_and_the_fleet_scaled(page: Page, service: Service) -> None:
-    page.goto(f"{service.url}/#/workers")
-    worker = service.api.get("/workers").json["workers"][0]
-    page.get_by_role("button", name=f"Restart {worker['id']}").click()
-    page.get_by_role("button", name="Restart it").click()
-
-    def pid() -> int | None:
-        found: int | None = service.api.get("/workers").json["workers"][0]["pid"]
-        return found
-
-    wait_until(lambda: pid() not in (None, worker["pid"]), 60, "another process")
-    page.get_by_label("Workers of").fill("2")
-    page.get_by_role("button", name="Scale").click()
-    wait_until(lambda: len(service.api.get("/workers").json["workers"]) == 2, 60, "two workers")
-    page.get_by_label("Workers of").fill("1")
-    page.get_by_role("button", name="Scale").click()
-    wait_until(lambda: len(service.api.get("/workers").json["workers"]) == 1, 60, "one worker")
-
-
-def test_a_paused_queue_is_announced_and_goes_on_from_the_banner(
-    page: Page, service: Service
-) -> None:
-    service.api.post("/queue/pause")
-    try:
-        page.goto(service.url)
-        expect(page.get_by_text("The queue is paused")).to_be_visible()
-        page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_text("The queue is paused")).to_have_count(0)
-        assert service.api.get("/health").json["queue"]["paused"] is False
-    finally:
-        service.api.post("/queue/resume")
+def test_the_history_is_shown_for_the_time_that_is_chosen(page: Page, service: Service) -> None:
+    page.goto(service.url)
+    with page.expect_response("**/history?minutes=360"):
+        page.get_by_role("button", name="6 h").click()
+    expect(page.get_by_role("button", name="6 h")).to_have_attribute("aria-pressed", "true")
+    for chart in ("Pages a second", "Jobs", "Workers", "Memory of all machines"):
+        expect(page.get_by_role("heading", name=chart, exact=True)).to_be_visible()
 
 
 def test_what_is_typed_and_focused_survives_the_redrawing(page: Page, service: Service) -> None:
@@ -203,11 +183,8 @@ def test_what_is_typed_and_focused_survives_the_redrawing(page: Page, service: S
 
 
 def test_the_keyboard_is_enough(page: Page, service: Service) -> None:
-    page.goto(service.url)
+    page.goto(f"{service.url}/#/jobs")
     page.wait_for_selector("h1")
-    page.keyboard.press("g")
-    page.keyboard.press("j")
-    expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     page.keyboard.press("/")
     expect(page.get_by_label("State")).to_be_focused()
     page.get_by_role("button", name="New job").focus()
@@ -217,39 +194,16 @@ def test_the_keyboard_is_enough(page: Page, service: Service) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-@pytest.mark.parametrize("place", ["", "#/jobs", "#/jobs/finished", "#/workers", "#/hosts"])
-def test_nothing_is_cut_off_on_a_small_screen(
-    page: Page, service: Service, finished: str, place: str
-) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.goto(f"{service.url}/{place}")
-    page.wait_for_selector("h1")
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(overflow) <= 0
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_system_s_theme_is_taken_over(page: Page, service: Service, theme: str) -> None:
-    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+def test_the_theme_is_the_systems_until_another_is_chosen(page: Page, service: Service) -> None:
     page.goto(service.url)
-    assert page.locator("html").get_attribute("data-theme") == theme
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    token = "operators-own-long-token"
-    with running_service(tmp_path_factory.mktemp("guarded"), API_TOKEN=token) as found:
-        yield found
-
-
-def test_a_token_is_asked_for_and_kept_for_the_tab(page: Page, guarded: Service) -> None:
-    page.goto(guarded.url)
-    page.locator("dialog input").fill("wrong")
-    page.get_by_role("button", name="Go on").click()
-    page.locator("dialog input").fill(guarded.api.token or "")
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-    expect(page.locator("#live")).to_have_text("live")
+    root = page.locator("html")
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        expect(root).to_have_attribute("data-theme", theme)
+    page.get_by_role("button", name="Theme: system").click()
+    page.get_by_role("button", name="Theme: light").click()
+    expect(root).to_have_attribute("data-theme", "dark")
     page.reload()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="Theme: dark").click()
+    expect(root).to_have_attribute("data-theme", "light")

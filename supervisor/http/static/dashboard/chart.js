@@ -2,9 +2,9 @@
 
 import { h, svg } from "./dom.js";
 
-const WIDTH = 420;
-const HEIGHT = 150;
-const LEFT = 56;
+const WIDTH = 300;
+const HEIGHT = 130;
+const LEFT = 52;
 const BOTTOM = 20;
 const MOST_POINTS = 400;
 

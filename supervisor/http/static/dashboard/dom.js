@@ -54,6 +54,7 @@ export function outside(address) {
 
 const STATE_LOOK = {
   completed: "good", running: "good", failed: "bad", dead: "bad", "backing-off": "bad", cancelled: "muted",
+  delivered: "good", "failed, tried again": "warn", "given up": "bad", "not told": "bad",
   active: "", waiting: "muted", delayed: "warn", paused: "warn", starting: "warn", stopping: "warn",
 };
 

@@ -24,7 +24,10 @@ export function eventLog() {
 
   function draw() {
     timer = 0;
-    if (isHeld) return;
+    if (isHeld) {
+      count.textContent = `held; the newest ${pending.length} wait`;
+      return;
+    }
     list.prepend(...pending.slice(-KEPT).reverse().map(line));
     pending = [];
     while (list.childElementCount > KEPT) list.lastElementChild.remove();

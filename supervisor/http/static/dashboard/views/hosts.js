@@ -15,7 +15,7 @@ export async function hosts(context) {
       { name: "In flight", class: "num", of: (host) => number(host.inFlight) },
       { name: "Work waits for it", of: (host) => (host.isWaitedFor ? h("span.warn", {}, "yes") : "no") },
       { name: "Rests after 429 or 503", class: "nowrap", of: (host) => left(host.pausedUntil) },
-      { name: "Crawl-delay", class: "nowrap", of: (host) => delay(host.crawlDelayMs) },
+      { name: "Crawl-delay", class: "nowrap", of: (host) => delay(host.crawlDelayMs), small: false },
       { name: "Delay as it is slow", class: "nowrap", of: (host) => delay(host.slowDelayMs), small: false },
     ], found.hosts, { empty: "No host is busy.", caption: "Hosts" }),
     found.hosts.length >= MOST ? h("p.muted", {}, `The first ${MOST} are shown.`) : null));

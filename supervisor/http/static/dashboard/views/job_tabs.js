@@ -4,6 +4,7 @@ import { get, listen, part } from "../api.js";
 import { chip, facts, h, outside, replace, table } from "../dom.js";
 import { number } from "../format.js";
 import { eventLog } from "./event_log.js";
+import { webhook } from "./job_webhook.js";
 
 const PAGE_STATES = ["queued", "delayed", "leased", "done", "failed", "skipped"];
 
@@ -13,6 +14,7 @@ export const TABS = {
   filtered: { title: "Left out", show: filtered },
   data: { title: "Records", show: records },
   events: { title: "Events", show: events },
+  webhook: { title: "Webhook", show: webhook },
   explain: { title: "Explain a URL", show: explain },
 };
 
@@ -40,11 +42,14 @@ async function growing(place, columns, load, options) {
 
 const tail = (cursor) => (cursor ? `&cursor=${part(cursor)}` : "");
 
+// A done page's note is its place among the records.
+const noteOf = (page) => (page.state === "done" && page.note ? `record ${page.note}` : page.note);
+
 async function pages(content, path) {
   const place = h("div");
   const columns = [
     { name: "URL", of: (page) => outside(page.url) }, { name: "State", of: (page) => chip(page.state) },
-    { name: "Note", of: (page) => h("span.url", {}, page.note), small: false }, { name: "Depth", class: "num", of: (page) => page.depth, small: false },
+    { name: "Note", of: (page) => h("span.url", {}, noteOf(page)), small: false }, { name: "Depth", class: "num", of: (page) => page.depth, small: false },
     { name: "Attempts", class: "num", of: (page) => page.attempts, small: false },
     { name: "Found on", of: (page) => (page.foundOn ? outside(page.foundOn) : "the start"), small: false },
   ];

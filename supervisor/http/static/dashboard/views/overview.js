@@ -1,7 +1,8 @@
 // What a person on call wants to see first: is it healthy, how fast, how much is left, who works.
 
-import { get } from "../api.js";
+import { get, post } from "../api.js";
 import { chart } from "../chart.js";
+import { actAfterAsking } from "../actions.js";
 import { h, replace, table } from "../dom.js";
 import { bytes, decimal, number, span } from "../format.js";
 import { jobColumns } from "./job_table.js";
@@ -15,7 +16,7 @@ export async function overview(context) {
     get("/jobs?state=active&limit=8"), get("/jobs?state=failed&limit=5"),
   ]);
   if (context.isGone()) return 0;
-  replace(context.main, h("h1", {}, "Overview"),
+  replace(context.main, h("div.row", {}, h("h1", {}, "Overview"), health && !(health.queue || {}).paused ? pauseButton() : null),
     health ? tiles(health) : null,
     history ? charts(context, state, history.points) : null,
     h("section.card", {}, h("h2", {}, "Running jobs"),
@@ -30,6 +31,10 @@ function forbidden(error) {
   if (error.status === 403) return null;
   throw error;
 }
+
+const pauseButton = () => h("button.push", { type: "button", onclick: () => actAfterAsking("Pause the queue?",
+  "No worker on any machine gets another page until it goes on; pages in flight are finished.", "Pause it",
+  () => post("/queue/pause"), "The queue is paused") }, "Pause the queue");
 
 function tile(name, value, more, look = "") {
   return h("section.card.tile", {}, h("div.name", {}, name), h(look ? `div.value.${look}` : "div.value", {}, value), h("div.more", {}, more));
@@ -65,7 +70,7 @@ function charts(context, state, points) {
       type: "button", "aria-pressed": String(state.minutes === minutes), class: state.minutes === minutes ? "main" : "",
       onclick: () => { state.minutes = minutes; context.again(); },
     }, name))),
-    h("div.wide", {},
+    h("div.charts", {},
       chart("Pages a second", [{ name: "committed", points: rate }], decimal),
       chart("Jobs", [{ name: "waiting", points: of("waiting") }, { name: "running", points: of("active") }, { name: "later", points: of("delayed") }], (v) => number(Math.round(v))),
       chart("Workers", [{ name: "running", points: of("running") }, { name: "wanted", points: of("workers") }], decimal),

@@ -43,7 +43,7 @@ function list(theirs, supervisor) {
     { name: "State", of: (worker) => chip(worker.state || "running") },
     { name: "Jobs in hand", of: (worker) => (worker.jobs || []).slice(0, 5).map((id, index) => [index ? ", " : "", h("a", { href: jobLink(id) }, id)])
       .concat((worker.jobs || []).length > 5 ? [`, ${worker.jobs.length - 5} more`] : []) },
-    { name: "Pages", class: "num", of: (worker) => number(worker.pages ?? worker.pagesLeased) },
+    { name: "Pages in hand", class: "num", of: (worker) => number(worker.pages ?? worker.pagesLeased), small: false },
     { name: "Memory", of: memory },
     { name: "Restarts", class: "num", of: (worker) => number(worker.restarts) },
     { name: "Age", class: "nowrap", of: (worker) => span(worker.ageS), small: false },
