@@ -129,11 +129,17 @@ async def busy_hosts(redis: Any, keys: Keys, limit: int) -> list[str]:
 
 
 async def job_hosts(redis: Any, keys: Keys, job_id: str, limit: int) -> list[str]:
-    """Hosts of which a job has pages to fetch; at most about `limit`."""
-    found: list[str] = []
-    cursor = 0
-    while True:
-        cursor, some = await redis.sscan(keys.job(job_id, "hosts"), cursor, count=limit)
-        found += [host.decode() for host in some]
-        if not cursor or len(found) >= limit:
-            return found[:limit]
+    """The host of a job's start page, whose last page may be in flight, and hosts of which it has
+    pages to fetch; at most `limit`. None of a job that has ended."""
+    key = keys.job(job_id, "hosts")
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.job(job_id), "state", "start_url")
+        pipe.sscan(key, 0, count=limit)
+        (state, url), (cursor, some) = await pipe.execute()
+    if url is None or JobState(state.decode()).is_final:
+        return []
+    found = dict.fromkeys(host.decode() for host in (url.split(b"/", 3)[2], *some))
+    while cursor and len(found) < limit:
+        cursor, some = await redis.sscan(key, cursor, count=limit)
+        found |= dict.fromkeys(host.decode() for host in some)
+    return list(found)[:limit]

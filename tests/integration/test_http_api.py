@@ -317,5 +317,15 @@ async def test_hosts_tell_why_pages_wait(api: Api, queue: QueueDriver) -> None:
     assert host["pausedUntil"] > api.get("/jobs/crawl").json["startedAt"]
 
 
+async def test_host_of_a_last_page_in_flight_is_listed_until_it_ends(
+    api: Api, queue: QueueDriver
+) -> None:
+    await queue.submit("one")
+    lease = await queue.lease_one()
+    assert [host["inFlight"] for host in api.get("/hosts").json["hosts"]] == [1]
+    await queue.end("w1", lease)
+    assert api.get("/hosts").json["hosts"] == api.get("/jobs/one/hosts").json["hosts"] == []
+
+
 async def test_history_is_there_even_when_it_is_empty(api: Api, queue: QueueDriver) -> None:
     assert api.get("/history?minutes=5").json == {"points": []}
