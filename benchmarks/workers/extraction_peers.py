@@ -27,7 +27,8 @@ def trafilatura_precision(html, url):
 def newspaper4k(html, url):
     import newspaper
 
-    article = newspaper.Article(url)
+    # By default it fetches the images of each page, to look at their sizes: minutes without them.
+    article = newspaper.Article(url, fetch_images=False)
     article.download(input_html=html)
     article.parse()
     return article.text

@@ -199,8 +199,13 @@ class PageDownloadHandler(BaseDownloadHandler):
             protocol.mark = current_mark.get()
             try:
                 message, payload = await _ask(
-                    protocol, data, self._head_limits, is_head=request.method == "HEAD"
-                )
+                    protocol, data, self._head_limits, request.meta.get(START_BY),
+                    is_head=request.method == "HEAD",
+                )  # fmt: skip
+            except LateStartError:
+                # Nothing was sent on it: the next fetch finds it open.
+                connection.release()
+                raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 connection.close()
                 # The server may have closed an idle connection just before we wrote.
@@ -267,14 +272,11 @@ def _until_start_s(meta: dict[str, Any]) -> float:
 
 
 async def _wait_for_start(meta: dict[str, Any], connection: Connection) -> None:
-    """Until politeness lets the request leave; LateStartError when that moment is over."""
+    """Until politeness lets the request leave."""
     try:
         if wait_s := _until_start_s(meta):
             meta[_HELD] = meta.get(_HELD, 0.0) + wait_s
             await asyncio.sleep(wait_s)
-        start_by_s: float | None = meta.get(START_BY)
-        if start_by_s is not None and asyncio.get_running_loop().time() > start_by_s:
-            raise LateStartError
     except BaseException:
         # Nothing was sent on it: the next fetch finds it open.
         connection.release()
@@ -282,7 +284,12 @@ async def _wait_for_start(meta: dict[str, Any], connection: Connection) -> None:
 
 
 async def _ask(
-    protocol: ResponseHandler, data: bytes, limits: _HeadLimits, *, is_head: bool
+    protocol: ResponseHandler,
+    data: bytes,
+    limits: _HeadLimits,
+    start_by_s: float | None,
+    *,
+    is_head: bool,
 ) -> tuple[RawResponseMessage, StreamReader]:
     protocol.set_response_params(
         skip_payload=is_head,
@@ -295,7 +302,11 @@ async def _ask(
     )
     if protocol.transport is None:
         raise aiohttp.ServerDisconnectedError
-    protocol.transport.write(data)
+    write = protocol.transport.write
+    # Right before the sending: a busy machine stops a process anywhere, for longer than a delay.
+    if start_by_s is not None and asyncio.get_running_loop().time() > start_by_s:
+        raise LateStartError
+    write(data)
     for _ in range(_MAX_INFORMATIONAL + 1):
         message, payload = await protocol.read()
         # An informational answer comes before the real one; 101 is a real one.

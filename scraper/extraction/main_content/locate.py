@@ -14,6 +14,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 _MIN_TEXT_CHARS: Final = 200
 _MIN_MARK_CHARS: Final = 20
+# Soft hyphens, joiners, marks of order.
+_UNSEEN: Final = dict.fromkeys((0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF))
 # So much of the marked text must be in the element; the rest may be a stray match elsewhere.
 _SHARE: Final = 0.9
 
@@ -36,7 +38,7 @@ def locate_main(tree: LexborHTMLParser, markup: bytes, url: str) -> MainElement 
         return None
     text = _main_text(markup, url)
     if len(text) >= _MIN_TEXT_CHARS:
-        marked = _marked(body, _squeezed(text))
+        marked = _marked(body, squeezed(text))
         total = marked.get(body.mem_id, 0)
         if total >= _MIN_TEXT_CHARS // 2:
             return MainElement(_smallest(body, marked, _SHARE * total), marked, text)
@@ -67,8 +69,9 @@ def _main_text(markup: bytes, url: str) -> str:
         return ""
 
 
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
+def squeezed(text: str) -> str:
+    """Without white space and what is not seen: what two ways of writing a text have in common."""
+    return "".join(text.translate(_UNSEEN).split())
 
 
 def _marked(body: LexborNode, main_text: str) -> dict[int, int]:
@@ -77,7 +80,7 @@ def _marked(body: LexborNode, main_text: str) -> dict[int, int]:
     for node in body.traverse(include_text=True):
         if not node.is_text_node:
             continue
-        text = _squeezed(node.text_content or "")
+        text = squeezed(node.text_content or "")
         if len(text) < _MIN_MARK_CHARS or text not in main_text:
             continue
         above = node.parent

@@ -8,6 +8,7 @@ from typing import Final
 from selectolax.lexbor import LexborNode
 
 from scraper.extraction.images import image_source
+from scraper.extraction.main_content.leftovers import drop_leftovers
 from scraper.extraction.main_content.locate import MainElement
 
 _NEVER: Final = (
@@ -31,6 +32,7 @@ _HEADINGS: Final = "h1, h2, h3, h4, pre"
 _TEASERS: Final = "a h2, a h3, a h4, h2 a, h3 a, h4 a"
 _LINK_SHARE: Final = 0.5
 _MAX_TEXT_CHARS: Final = 2_000_000
+_MAX_CAPTION_CHARS: Final = 500
 
 
 def prune_main(main: MainElement, base_url: str) -> None:
@@ -53,8 +55,10 @@ def prune_main(main: MainElement, base_url: str) -> None:
     if main.marked:
         _trim_end(main.node, main.marked, is_last=False)
         _trim_end(main.node, main.marked, is_last=True)
+    _move_captions(main.node)
     _clean_links(main.node)
     _clean_images(main.node, base_url)
+    drop_leftovers(main)
 
 
 def _trim_end(node: LexborNode | None, marked: dict[int, int], *, is_last: bool) -> None:
@@ -100,6 +104,18 @@ def _clean_links(root: LexborNode) -> None:
             link.decompose()
         elif not href or href.startswith(("#", "javascript:", "data:")):
             link.unwrap()
+
+
+def _move_captions(root: LexborNode) -> None:
+    """A caption becomes the words of its image: between paragraphs it would break the text."""
+    for figure in root.css("figure"):
+        image, caption = figure.css_first("img"), figure.css_first("figcaption")
+        if image is None or caption is None or figure.css_first("pre, table") is not None:
+            continue
+        words = " ".join(caption.text().split())[:_MAX_CAPTION_CHARS]
+        if len(words) > len(image.attributes.get("alt") or ""):
+            image.attrs["alt"] = words
+        caption.decompose()
 
 
 def _clean_images(root: LexborNode, base_url: str) -> None:
