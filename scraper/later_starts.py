@@ -38,12 +38,13 @@ class LaterStarts:
             raise LateStartError from error
         if start.state is StartState.LOST:
             raise LateStartError
+        now_s = asyncio.get_running_loop().time()
+        start_at_s = self._keeper.loop_time(start.at_ms)
         if start.state is StartState.RESTS:
-            raise HostRestsError(request.url, start.wait_ms / 1000)
-        if not start.wait_ms and not start.delay_ms:
+            raise HostRestsError(request.url, start_at_s - now_s)
+        if not start.at_ms:
             return
-        start_at_s = asyncio.get_running_loop().time() + start.wait_ms / 1000
         meta[START_AT] = start_at_s
         if start.delay_ms:
             meta[START_BY] = start_at_s + self._keeper.lateness_s(start.delay_ms)
-        await asyncio.sleep(start.wait_ms / 1000 - LEAD_S)
+        await asyncio.sleep(start_at_s - LEAD_S - now_s)

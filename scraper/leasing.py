@@ -213,8 +213,12 @@ class LeaseKeeper:
         """Between which loop times a page's fetch must begin; None when that does not matter."""
         if not page.host_delay_ms:
             return None
-        start_at_s = self._clock.loop_time(page.start_at_ms)
+        start_at_s = self.loop_time(page.start_at_ms)
         return start_at_s, start_at_s + self.lateness_s(page.host_delay_ms)
+
+    def loop_time(self, redis_ms: int) -> float:
+        """When, by the loop's clock, that of Redis shows `redis_ms`. A lease comes first."""
+        return self._clock.loop_time(redis_ms)
 
     def lateness_s(self, delay_ms: int) -> float:
         """How much later than its start a fetch may begin at a host with this delay."""

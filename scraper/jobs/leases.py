@@ -183,12 +183,13 @@ class StartState(enum.StrEnum):
 class Start:
     """When a further request of a page may start.
 
-    `wait_ms` from now: until the start, or for how long its host rests (429, 503). `delay_ms`
-    between two starts of the host, 0 for none. LOST: the page's lease is void.
+    `at_ms` (epoch, by the clock of Redis) is the start, 0 for at once; or until when its host rests
+    (429, 503). `delay_ms` between two starts of the host, 0 for none. LOST: the page's lease is
+    void.
     """
 
     state: StartState
-    wait_ms: int
+    at_ms: int
     delay_ms: int
 
 

@@ -215,10 +215,10 @@ class Transitions:
 
     async def take_start(self, worker: str, token: str, number: int, url: str) -> Start:
         """When a further request of a leased page may start; `number` tells it from others."""
-        state, wait, delay = await self._run(
+        state, at, delay = await self._run(
             "take_start", worker, token, number, url, LONGEST_REST_MS
         )
-        return Start(StartState(_text(state)), wait, delay)
+        return Start(StartState(_text(state)), at, delay)
 
     async def claim_robots(self, origin: str, worker: str, claim_ms: int) -> RobotsClaim:
         """The stored robots.txt of an origin, or the right to fetch it; repeated, it is renewed.

@@ -72,17 +72,23 @@ def test_limit_and_delay_hold_over_two_supervisors_with_two_workers_each(
             "the crawls end",
         )  # fmt: skip
         took_s = time.monotonic() - began_s
-    starts = [visit.came_s for visit in site.visits]
-    gaps = sorted((after - before) * 1000 for before, after in itertools.pairwise(starts))
+    visits = site.visits
+    starts = [visit.came_s for visit in visits]
+    in_order = [(after - before) * 1000 for before, after in itertools.pairwise(starts)]
+    gaps = sorted(in_order)
     good = sum(gap >= 0.9 * DELAY_MS for gap in gaps) / len(gaps)
     print(
         f"{len(starts)} fetches in {took_s:.1f} s, {len(gaps)} gaps: {good:.2%} of at least 90 ms, "
         f"shortest {[round(gap, 1) for gap in gaps[:5]]} ms, median {gaps[len(gaps) // 2]:.1f} ms; "
         f"at most {site.most_at_once} at once"
     )
+    for at, gap in enumerate(in_order[1:], 1):
+        if gap < DELAY_MS:
+            between = f"{visits[at].path} and {visits[at + 1].path}"
+            print(f"{gap:.1f} ms between {between}, {in_order[at - 1]:.1f} ms before that")
     assert site.most_at_once <= LIMIT
     assert {queue.state(f"job-{n}") for n in range(2)} == {"completed"}
-    paths = [visit.path for visit in site.visits]
+    paths = [visit.path for visit in visits]
     is_page = [not path.startswith("/to/") and "robots" not in path for path in paths]
     assert sum(is_page) == 2 * (pages // 2 + 1)
     # A redirect whose target came too late for its start is asked for again.
