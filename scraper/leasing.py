@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import orjson
 import structlog
+from redis.exceptions import ResponseError
 
 from scraper.frontier import Frontier
 from scraper.job_run import JobRun
@@ -296,6 +297,9 @@ class LeaseKeeper:
                     continue
                 reply = await self._lease(request)
             except REDIS_ERRORS as error:
+                if isinstance(error, ResponseError):
+                    # A full server refuses: that is an answer, this worker is not stuck.
+                    self._on_answer()
                 if failures == 0:
                     log.warning("leasing waits for Redis", error=str(error))
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from redis.exceptions import ResponseError
 
 from scraper.extensions.duty import WorkerDuty
 from scraper.jobs.connection import REDIS_ERRORS
@@ -27,6 +28,8 @@ class Heartbeat(WorkerDuty):
             try:
                 await self.beat(worker, held)
             except REDIS_ERRORS as error:
+                if isinstance(error, ResponseError):
+                    worker.board.redis_answered()
                 log.debug("heartbeat waits for Redis", error=str(error))
 
     async def beat(self, worker: Worker, held: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,27 @@ from tests.chaos.scale import by_scale
 from tests.support.machines import Network, network
 from tests.support.processes import environment, wait_until
 from tests.support.redis_server import free_port, server_process, short_folder
-from tests.support.site import serve, tree
+from tests.support.site import Answer, serve, tree
 
 QUEUE = "scrape-queue"
-PAGES = by_scale(400, 3_000)
+PAGES = by_scale(1_000, 3_000)
 LEASE_S = 6
-TAKEN_OVER_WITHIN_S = LEASE_S + 5
+# Enough for all workers to have as many pages as they take, with as many links behind them.
+OPEN_PAGES = 111
 CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
+
+
+class HeldSite:
+    """A tree of pages; after the first ones, it answers nothing until `gate` opens."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self._page = tree(PAGES)
+
+    def answer(self, path: str) -> Answer:
+        if int(path.strip("/")) >= OPEN_PAGES:
+            self.gate.wait(120)
+        return self._page(path)
 
 
 def names(queue: QueueReader) -> list[str]:
@@ -43,7 +58,7 @@ def start_all(net: Network, url: str, queue: QueueReader) -> list[str]:
     for machine in net.machines:
         env = environment(
             url, QUEUE_NAME=QUEUE, LEASE=str(LEASE_S * 1000), STALL_TIMEOUT="3", PARSE_LIMIT="1",
-            ALLOW_PRIVATE_HOSTS="10.0.0.0/8", HOST_CONCURRENCY_TURBO="48", PAGE_CONCURRENCY="8",
+            ALLOW_PRIVATE_HOSTS="10.0.0.0/8", HOST_CONCURRENCY_TURBO="500", PAGE_CONCURRENCY="8",
         )  # fmt: skip
         machine.start("supervisor", "run", "--workers", "2", "--no-http", env=env)
         wait_until(lambda: len(names(queue)) > len(started), 60, "the machine reports")
@@ -62,10 +77,10 @@ def test_pages_of_lost_machines_are_taken_over_and_late_commits_are_refused(tmp_
         port = free_port()
         url = f"redis://{net.redis_address}:{port}"
         arguments = ["--port", str(port), "--bind", net.redis_address, "--protected-mode", "no"]
-        pages = tree(PAGES, delay_s=0.25)
+        held = HeldSite()
         with (
             server_process(folder, arguments, url),
-            serve(default=pages, host=net.site_address) as site,
+            serve(default=held.answer, host=net.site_address) as site,
         ):
             queue = QueueReader(url, QUEUE)
             cut_off, dead, alive = start_all(net, url, queue)
@@ -78,8 +93,9 @@ def test_pages_of_lost_machines_are_taken_over_and_late_commits_are_refused(tmp_
             lost = [*workers_of(queue, cut_off), *workers_of(queue, dead)]
             net.machines[0].lose(net.redis_address)
             net.machines[1].power_off()
+            held.gate.set()
             lost_s = time.monotonic()
-            wait_until(lambda: taken_over(queue, lost), TAKEN_OVER_WITHIN_S, "pages come back")
+            wait_until(lambda: taken_over(queue, lost), 60, "pages come back")
             took_s = time.monotonic() - lost_s
             assert not queue.has_ended("crawl"), "lost in mid-crawl"
             net.machines[0].find(net.redis_address)

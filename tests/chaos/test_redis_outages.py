@@ -25,7 +25,11 @@ from tests.support.site import serve, tree
 QUEUE = "scrape-queue"
 PAGES = by_scale(600, 5_000)
 KILLS = by_scale(2, 20)
-LEASE_MS = 2_000
+# A busy machine must not pass for a stuck worker.
+LEASE_MS = by_scale(4_000, 20_000)
+TIMES = by_scale(
+    {"PARSE_LIMIT": "1", "STALL_TIMEOUT": "3"}, {"PARSE_LIMIT": "5", "STALL_TIMEOUT": "15"}
+)
 CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
 
 
@@ -115,19 +119,18 @@ def is_full(client: redis.Redis) -> bool:
 @pytest.mark.timeout(120)
 def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> None:
     queue = server.queue
-    env = server.env(PARSE_LIMIT="0.5", STALL_TIMEOUT="1", LEASE=str(LEASE_MS))
+    env = server.env(LEASE=str(LEASE_MS), **TIMES)
     with serve(default=tree(PAGES, delay_s=0.03)) as site, fleet(env) as running:
         wait_until(server.has_workers, 60, "workers are ready")
         queue.push({**CRAWL, "url": f"{site.url}/0"})
         wait_until(lambda: queue.done("crawl") >= PAGES / 10, 60, "the crawl runs")
         workers = [worker.pid for worker in running.workers]
         server.limit(server.used_bytes // 2)
-        full_s = time.monotonic()
         assert is_full(queue.redis)
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             queue.push(f"{site.url}/raw")
         assert_submit_is_refused(server, f"{site.url}/1")
-        wait_until(lambda: time.monotonic() > full_s + 1.5 * LEASE_MS / 1000, 60, "leases are old")
+        outlast_leases()
         assert queue.done("crawl") < PAGES
         assert shortest_lease_ms(queue) > 0, "a full server takes no worker for dead"
         server.limit(0)
@@ -135,6 +138,12 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
         assert [worker.pid for worker in running.workers] == workers
         assert_complete(queue, site.url)
         assert max(site.hits.values()) == 1
+
+
+def outlast_leases() -> None:
+    """Until what was leased before would be over, had nobody extended it."""
+    began_s = time.monotonic()
+    wait_until(lambda: time.monotonic() > began_s + 1.5 * LEASE_MS / 1000, 60, "leases are old")
 
 
 def shortest_lease_ms(queue: QueueReader) -> float:
@@ -159,7 +168,8 @@ def assert_submit_is_refused(server: OwnServer, url: str) -> None:
 @pytest.mark.timeout(120)
 def test_a_push_that_finds_no_room_is_kept_and_runs_when_there_is_room(server: OwnServer) -> None:
     queue = server.queue
-    with serve(default=tree(10)) as site, fleet(server.env()) as running:
+    env = server.env(LEASE=str(LEASE_MS), **TIMES)
+    with serve(default=tree(10)) as site, fleet(env) as running:
         queue.push(f"{site.url}/1")
         wait_until(lambda: len(queue.jobs("completed")) == 1, 60, "the service runs")
         # Submits end at 0.9 of the limit; the server itself takes more.
@@ -167,6 +177,11 @@ def test_a_push_that_finds_no_room_is_kept_and_runs_when_there_is_room(server: O
         queue.push(*(f"{site.url}/{number}" for number in range(2, 5)))
         wait_until(lambda: queue.redis.hlen(f"{queue.prefix}claimed") == 3, 60, "they are claimed")
         assert queue.jobs("waiting") == []
+        workers = [worker.pid for worker in running.workers]
+        # So full that even a question for work is refused: who has none is not stuck for it.
+        server.limit(server.used_bytes // 2)
+        outlast_leases()
+        assert [worker.pid for worker in running.workers] == workers
         server.limit(0)
         wait_until(lambda: len(queue.jobs("completed")) == 4, 60, "they run")
         assert running.is_alive
