@@ -31,7 +31,12 @@ BOARD_PLACES = 256
 
 def inherited_environment() -> dict[str, str]:
     """What a child gets of this process's environment."""
-    return {name: text for name, text in os.environ.items() if name not in _FOREIGN}
+    kept = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
+    # Scrapy looks for a file of the user's, and fails without a home; in a container a user may be
+    # no more than a number.
+    if os.path.expanduser("~") == "~":
+        kept["HOME"] = "/nonexistent"
+    return kept
 
 
 class Lifeline:

@@ -36,6 +36,7 @@ PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 NOT_OURS = frozenset(
     {
         "MAX_PAGES",  # of `make crawl`
+        "PYTHON_IMAGE",  # of `docker build`
         "JOB_ID",
         "SCRAPER_SERVER",  # of the command line
         "SCRAPER_TOKEN",
