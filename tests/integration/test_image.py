@@ -5,6 +5,7 @@ No container engine is needed: bubblewrap gives the same view of the files, proc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -12,20 +13,28 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tests.chaos.doc_packages import tool
-from tests.chaos.scale import unavailable
+from tests.chaos.queue_reader import QueueReader
+from tests.chaos.scale import by_scale, unavailable
+from tests.support.figures import none_of, tell, times
 from tests.support.http_api import OPERATOR, Api
 from tests.support.processes import ROOT, wait_until
 from tests.support.redis_server import free_port, server_process, short_folder
 from tests.support.site import serve, tree
 
+QUEUE = "scrape-queue"
 PAGES = 60
+STOPS = by_scale(1, 20)
+STOPPED_PAGES = by_scale(300, 4_000)
 USER = "10001"
 
 
@@ -98,17 +107,22 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return Image(tmp_path_factory.mktemp("image"))
 
 
-@pytest.fixture(params=["a Redis of its own", "the embedded server"])
-def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """REDIS_URL; "" for the embedded server in /data."""
-    if request.param != "a Redis of its own":
-        yield ""
-        return
+@pytest.fixture
+def own_redis() -> Iterator[str]:
     port = free_port()
     url = f"redis://127.0.0.1:{port}"
     arguments = ["--port", str(port), "--bind", "127.0.0.1"]
     with short_folder() as folder, server_process(folder, arguments, url):
         yield url
+
+
+@pytest.fixture(params=["a Redis of its own", "the embedded server"])
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """REDIS_URL; "" for the embedded server in /data."""
+    if request.param == "the embedded server":
+        return ""
+    url: str = request.getfixturevalue("own_redis")
+    return url
 
 
 def is_up(api: Api) -> bool:
@@ -124,19 +138,86 @@ def first_of(container: subprocess.Popen[bytes]) -> psutil.Process:
     return first
 
 
+@contextlib.contextmanager
+def running_container(
+    image: Image, data: Path, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    data.mkdir(mode=0o700)
+    container = subprocess.Popen(image.run(data, env), start_new_session=True)
+    try:
+        yield container
+    finally:
+        container.kill()
+        container.wait(10)
+
+
+@pytest.mark.timeout(by_scale(180, 900))
+def test_pods_that_kubernetes_replaces_in_mid_crawl_cost_nothing(
+    image: Image, tmp_path: Path, own_redis: str
+) -> None:
+    """As a Deployment does it: the new pod is ready, then the old one's process 1 gets SIGTERM."""
+    queue = QueueReader(own_redis, QUEUE)
+    grace_s = yaml.safe_load((ROOT / "deploy/k8s/base/deployment.yaml").read_text())["spec"][
+        "template"]["spec"]["terminationGracePeriodSeconds"]  # fmt: skip
+
+    def start(number: int) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        pod = f"pod-{number}"
+        env = {
+            "SUPERVISOR_NAME": pod, "REDIS_URL": own_redis, "ALLOW_PRIVATE_HOSTS": "127.0.0.0/8",
+            "API_TOKEN": OPERATOR, "HTTP_PORT": str(free_port()), "WORKER_COUNT": "2",
+            "LOG_LEVEL": "warning",
+        }  # fmt: skip
+        return running_container(image, tmp_path / pod, env)
+
+    def has_pages(number: int) -> bool:
+        workers = queue.redis.zrange(f"{queue.prefix}workers", 0, -1)
+        return any(
+            worker.startswith(f"pod-{number}/".encode()) and queue.leases(worker.decode())
+            for worker in workers
+        )
+
+    took_s = []
+    with serve(default=tree(STOPPED_PAGES, delay_s=0.5)) as site, contextlib.ExitStack() as pods:
+        old = pods.enter_context(start(0))
+        queue.push({"type": "full-crawl", "jobId": "crawl", "url": f"{site.url}/0",
+                    "maxPages": 100_000, "turboMode": True})  # fmt: skip
+        for number in range(STOPS):
+            new = pods.enter_context(start(number + 1))
+            for one in (number, number + 1):
+                wait_until(partial(has_pages, one), 60, f"pod {one} has pages")
+            began_s = time.monotonic()
+            first_of(old).send_signal(signal.SIGTERM)
+            assert old.wait(grace_s) == 0
+            took_s.append(time.monotonic() - began_s)
+            assert not has_pages(number)
+            assert not queue.has_ended("crawl"), "stopped in mid-crawl"
+            old = new
+        wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
+        assert queue.state("crawl") == "completed"
+        queue.assert_exactly_once("crawl")
+        queue.assert_conserved("crawl")
+        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(STOPPED_PAGES)}
+        packed = queue.redis.hvals(f"{queue.prefix}job:crawl:pages")
+        assert {page.split(b" ")[3] for page in packed} == {b"1"}, "attempts were charged"
+        assert site.hits.total() == STOPPED_PAGES, "a drain fetches no page twice"
+    tell(
+        "SIGTERM as Kubernetes sends it", times(took_s),
+        none_of(STOPPED_PAGES, "pages lost, fetched twice or charged"),
+    )  # fmt: skip
+    queue.close()
+
+
 def test_a_container_crawls_is_healthy_and_stops_in_order(
     image: Image, tmp_path: Path, redis_url: str
 ) -> None:
     data = tmp_path / "data"
-    data.mkdir(mode=0o700)
     port = free_port()
     env = {
         "API_TOKEN": OPERATOR, "ALLOW_PRIVATE_HOSTS": "127.0.0.0/8", "HTTP_PORT": str(port),
         "WORKER_COUNT": "1", **({"REDIS_URL": redis_url} if redis_url else {}),
     }  # fmt: skip
     api = Api(port, OPERATOR)
-    container = subprocess.Popen(image.run(data, env), start_new_session=True)
-    try:
+    with running_container(image, data, env) as container:
         with serve(default=tree(PAGES)) as site:
             wait_until(lambda: is_up(api), 60, "it is up")
             job = {"type": "full-crawl", "url": f"{site.url}/0", "jobId": "crawl"}
@@ -149,6 +230,3 @@ def test_a_container_crawls_is_healthy_and_stops_in_order(
         first.send_signal(signal.SIGTERM)
         assert container.wait(45) == 0
         assert bool(list(data.iterdir())) is not bool(redis_url), "/data is for the embedded server"
-    finally:
-        container.kill()
-        container.wait(10)
