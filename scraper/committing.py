@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 # A call costs Redis as much as ten pages, so batches grow while nobody waits for them: pages of a
 # job that keeps its worker in work for long.
-BATCH_PAGES = 64
-PATIENT_WAIT_S = 0.1
+BATCH_PAGES = 128
+PATIENT_WAIT_S = 0.2
 BATCH_WAIT_S = 0.025
 # While other jobs wait for a page's host: soon, yet not one call a page.
 CONTENDED_WAIT_S = 0.004
@@ -36,7 +36,7 @@ class Committer:
 
     A batch goes at once when it is full or the worker has nothing else to do; 4 ms after a page
     whose host other jobs wait for; 25 ms after a single-page job's, or while the worker is short of
-    pages; else after 100 ms. A commit that failed is repeated for ever: should its lease be lost
+    pages; else after 200 ms. A commit that failed is repeated for ever: should its lease be lost
     meanwhile, the repeat says so and changes nothing.
     """
 

@@ -48,6 +48,7 @@ class PageOutcomes:
                     links=[f"{url} {extra}" if extra else url for url, extra in work.links.items()],
                     filtered=work.filtered,
                     charged=list(work.charged.values()),
+                    leased_url=work.lease.url,
                 )
             work.fail("too_large", f"the record is larger than {self._max_page_bytes} bytes")
         if work.failure is None:
@@ -92,6 +93,7 @@ class PageOutcomes:
             host_pause_ms=pause_ms,
             host_strain_ms=self._strain_ms(work, code),
             body_bytes=work.body_bytes,
+            leased_url=work.lease.url,
         )
 
     def _strain_ms(self, work: PageWork, code: str = "") -> int:

@@ -148,7 +148,8 @@ class ChargedLink:
 class PageCommit:
     """The end of one lease. `payload` is the page record (DONE) or the error (else), as JSON.
 
-    `url` is where the redirects ended. `links` are canonical URLs, each optionally followed by a
+    `url` is where the redirects ended; it is not sent when it is `leased_url`, the lease's ("": not
+    told). `links` are canonical URLs, each optionally followed by a
     space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
     the host for that time (Retry-After), except for DONE. `code` of a SKIPPED page may be followed
     by a space and a note that stays with the page; one with links is a sitemap: these were found on
@@ -169,6 +170,7 @@ class PageCommit:
     links: Sequence[str] = field(default=())
     filtered: Sequence[Filtered] = field(default=())
     charged: Sequence[ChargedLink] = field(default=())
+    leased_url: str = ""
 
 
 class StartState(enum.StrEnum):

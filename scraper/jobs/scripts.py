@@ -96,14 +96,19 @@ def _function(name: str, version: str) -> str:
     """The transition `lua/<name>.lua` as a function of the library.
 
     Without `allow-oom` in its first line the server refuses the whole call, not half of it, when
-    memory is used up.
+    memory is used up. A script that ends in `return run` is read once, when the library is loaded,
+    so that its functions are made once; `run` is what each call does. Of others all is.
     """
     header, _, body = _source(name).partition("\n")
     flags = header.removeprefix(HEADER).strip().removeprefix("flags=")
     quoted = ", ".join(f"'{flag}'" for flag in flags.split(",") if flag)
+    before, call = "", body
+    if body.rstrip().endswith("\nreturn run"):
+        before, call = f"local run = (function()\n{body}\nend)()\n", "return run()"
     return (
-        f"redis.register_function{{function_name = '{name}_{version}', flags = {{{quoted}}},\n"
-        f"callback = function(keys, args)\nbegin(keys, args)\n{body}\nend}}\n"
+        f"do\n{before}redis.register_function{{function_name = '{name}_{version}', "
+        f"flags = {{{quoted}}},\n"
+        f"callback = function(keys, args)\nbegin(keys, args)\n{call}\nend}}\nend\n"
     )
 
 

@@ -193,17 +193,20 @@ class Transitions:
             outcome = page.outcome.value
             if outcome == "done" and any(" " in link for link in page.links):
                 outcome = "done+"
-            args += [
-                page.token, outcome, page.url, page.payload, _size(page),
-                len(page.links), len(page.filtered) + len(page.charged),
-            ]  # fmt: skip
+            reasons = len(page.filtered) + len(page.charged)
+            head = f"{outcome} {len(page.links)} {reasons}"
+            url = "" if page.url == page.leased_url else page.url
+            args += [page.token, head, url, page.payload, _size(page)]
             if page.outcome is not PageOutcome.DONE:
                 args += [page.code, page.retry_delay_ms, page.host_pause_ms]
             args += page.links
             args += [item.packed for item in page.filtered]
             args += [link.packed for link in page.charged]
-        replies = await self._run_safely("commit_pages", *args)
-        return [CommitOutcome(_text(reply)) for reply in replies]
+        outcomes = [CommitOutcome.OK] * len(pages)
+        others = await self._run_safely("commit_pages", *args)
+        for place, outcome in zip(others[::2], others[1::2], strict=True):
+            outcomes[place - 1] = CommitOutcome(_text(outcome))
+        return outcomes
 
     async def release_pages(self, worker: str, tokens: Sequence[str]) -> int:
         """Give leases back uncharged; how many were still held."""

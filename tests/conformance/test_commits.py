@@ -89,6 +89,43 @@ async def test_batch_commits_pages_of_several_jobs(queue: QueueDriver, probe: Qu
     assert states == {"one": "completed", "two": "completed", "crawl": "active"}
 
 
+async def test_each_page_of_a_batch_is_answered_for_itself(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("crawl", A, max_pages=9)
+    await queue.end("w1", await queue.lease_one(), links=[f"{A}{n}" for n in range(4)])
+    pages = await queue.lease(pages=4)
+    await queue.transitions.release_pages("w1", [pages[1].token])
+    commits = [page_commit(it) for it in pages]
+    commits[2] = page_commit(pages[2], url=A)
+    assert await queue.commit("w1", *commits) == ["ok", "lost", "duplicate", "ok"]
+    assert job_of(probe).recorded == [A, pages[0].url, pages[3].url]
+
+
+async def test_url_is_recorded_alike_told_with_the_commit_or_not(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("crawl", A, max_pages=9)
+    await queue.end("w1", await queue.lease_one(), links=[f"{A}1", f"{A}2"])
+    one, two = await queue.lease(pages=2)
+    await queue.commit("w1", page_commit(one), page_commit(two, leased_url=""))
+    job = job_of(probe)
+    assert job.recorded == [A, one.url, two.url]
+    assert [job.pages[it.url].state for it in (one, two)] == ["d", "d"]
+
+
+async def test_pages_of_a_larger_job_are_no_list_to_go_through(
+    queue: QueueDriver, probe: QueueProbe
+) -> None:
+    await queue.submit("crawl", A, max_pages=99)
+    await queue.end("w1", await queue.lease_one(), links=[f"{A}{n}" for n in range(40)])
+    key = queue.keys.key("job:crawl:pages")
+    assert probe.redis.object("encoding", key) == b"listpack"
+    await queue.end("w1", await queue.lease_one(), links=[f"{A}{n}" for n in range(60)])
+    assert probe.redis.object("encoding", key) == b"hashtable"
+    assert set(job_of(probe).pages) == {A, *(f"{A}{n}" for n in range(60))}
+
+
 async def test_known_links_are_queued_once(queue: QueueDriver, probe: QueueProbe) -> None:
     await queue.start_crawl("crawl", [f"{A}1", f"{A}2", f"{A}1", "http://crawl.test/"])
     assert sorted(page.url for page in await queue.lease()) == [f"{A}1", f"{A}2"]

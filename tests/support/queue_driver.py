@@ -81,7 +81,7 @@ def page_commit(
         code=code,
         links=links,
         filtered=filtered,
-        **changes,
+        **{"leased_url": lease.url, **changes},
     )
 
 

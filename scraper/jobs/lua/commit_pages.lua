@@ -3,49 +3,54 @@
 -- lease, and finish the job if this was its last open page. A stale token changes nothing.
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
---         token, outcome (done | done+ | failed | skipped | retry), final URL, record or error
---         (JSON), "<body bytes>[ <strain of its host, see host_strain>]", n links, n reasons,
+--         token, "<outcome> <n links> <n reasons>" (done | done+ | failed | skipped | retry),
+--         final URL ('' = the lease's), record or error (JSON),
+--         "<body bytes>[ <strain of its host, see host_strain>]",
 --         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause
 --         ms,
 --         n links x "<url>", for done+ "<url>[ <extra>]",
 --         n reasons x "<reason> <count>[ <sample URL>]", or, for a link of a kind of which the job
 --         takes a bounded number, "~<limit> <depth> <reason> <shape> <url>[ <extra>]"
--- Reply   per page: ok | lost (token void: a normal race) | duplicate (the redirect's target is
---         recorded already) | full (the job's byte limit: the job ended)
+-- Reply   for each page that was not simply committed, its place among them (from 1) and: lost (token
+--         void: a normal race) | duplicate (the redirect's target is recorded already) | full (the
+--         job's byte limit: the job ended)
 -- First all is read that the batch needs, then the pages are gone through in their order, in
 -- memory, then each job is written once. Calls are what costs most, then strings and tables: so
 -- what is known of page i stands in flat lists, and texts that come again are read once.
-local worker = ARGV[1]
 local STEP = 1000   -- values a call: unpack takes a bounded number
-local QUEUED = string.byte('q')
+local QUEUED, CHARGED = 113, 126   -- 'q' and '~'
 local SAMPLES_KEPT = 200
 local FIELD_OF = {q = 'queued', w = 'delayed', f = 'failed', s = 'skipped', o = 'left'}
 -- What commits change by themselves, without `job_add`.
 local COUNTED = {'known', 'queued', 'done', 'bytes', 'body_bytes'}
 -- No fetch of a page: what a site forbids or lists must not use up the job's fetches.
 local IS_FREE = {robots = true, sitemap = true, no_sitemap = true}
-local IS_DONE = {['done'] = true, ['done+'] = true}
-local done_detail = cjson.encode({status = 'done', workerId = worker_name(worker)})
-local find, sub, byte = string.find, string.sub, string.byte
+-- Of a job that knows more pages than this the hash of pages is made a table. Redis keeps a short
+-- hash as a list, and goes through all of it for each page.
+local LIST_MOST = 48
+local TOO_LONG_FOR_A_LIST = 'too long for a list too long for a list too long for a list too long for'
+local find, sub, byte   -- of `string`, which is not there while the library is loaded
 
-local jobs, order = {}, {}
-local CHARGED = string.byte('~')
-local places, unpacked, reasons, charged = {}, {}, {}, {}   -- texts that were read, by themselves
-local left_hosts = {}
--- Of page i: where its values, its links and its reasons begin in ARGV, where they end (the next
--- index), its token; and of its lease, where it is not void, the place and the URL.
-local starts, links_at, reasons_at, ends_at, tokens = {}, {}, {}, {}, {}
-local place_of, lease_urls = {}, {}
+-- What one call knows, set by `run`.
+local worker, jobs, order
+local places, unpacked, reasons, charged, heads   -- texts that were read, by themselves
+-- Of page i: its token, its head, where its values begin in ARGV (the page after the last one has
+-- that, too); and of its lease, the place (false where it is void), the URL, and the final URL where
+-- that is another. Lists that are kept, for they grew to their length; what is behind the pages of a
+-- call is old.
+local tokens, head_of, starts, place_of, lease_urls = {}, {}, {}, {}, {}
+local final_urls
 
 local function job_of(id)
   local job = jobs[id]
   if not job then
     job = job_load(id)
-    -- `stored` is what the frontier has of the URLs in question (false: nothing), `writes` what
-    -- this batch makes of pages (URL, packed state, ...), `slots` where in it a URL's state is.
-    job.stored, job.asked, job.writes, job.slots = {}, {}, {}, {}
+    -- `stored` is what the frontier has of the URLs in question (false: nothing), as far as this
+    -- batch has come; `writes` what it makes of pages (URL, packed state, ...; the last one counts).
+    job.stored, job.asked, job.writes = {}, {}, {}
     job.max_known, job.ended, job.lanes, job.samples = fetch_bound(job.max_pages), 0, {}, {}
     job.records, job.recorded, job.errors, job.filtered = {}, {}, {}, {}
+    job.known_before = job.known
     job.shapes, job.charges = false, {}   -- known pages by shape: stored, and new of this batch
     job.max_bytes = number_of(setting('max_job_bytes') or 2 ^ 31)
     jobs[id] = job
@@ -54,18 +59,26 @@ local function job_of(id)
   return job
 end
 
+local function head_in(text)
+  local outcome, links, found = string.match(text, '^(%S+) (%d+) (%d+)$')
+  local is_done = outcome == 'done' or outcome == 'done+'
+  local values = is_done and 5 or 8
+  local head = {outcome = outcome, links = tonumber(links), reasons = tonumber(found),
+                is_done = is_done, has_extras = outcome == 'done+', values = values}
+  head.length = values + head.links + head.reasons
+  heads[text] = head
+  return head
+end
+
 local function read_pages()
   local n, a, last = 0, 3, #ARGV
   while a <= last do
     n = n + 1
-    starts[n], tokens[n] = a, ARGV[a]
-    local links = IS_DONE[ARGV[a + 1]] and a + 7 or a + 10
-    links_at[n] = links
-    local reasons_start = links + number_in(ARGV[a + 5])
-    reasons_at[n] = reasons_start
-    a = reasons_start + number_in(ARGV[a + 6])
-    ends_at[n] = a
+    local head = heads[ARGV[a + 1]] or head_in(ARGV[a + 1])
+    tokens[n], head_of[n], starts[n] = ARGV[a], head, a
+    a = a + head.length
   end
+  starts[n + 1] = a
   return n
 end
 
@@ -77,25 +90,31 @@ local function place_in(text, url)
   place.origin = string.match(url, '^%a+://[^/?#]+/') or url
   place.origin_length = #place.origin
   place.done = 'd ' .. page.depth .. ' ' .. page.parent .. ' ' .. page.attempts .. ' '
-  place.link_depth = page.depth + 1
+  place.link_depth, place.is_start, place.ended = page.depth + 1, page.parent == '-1', 0
   places[text] = place
   return place
 end
 
+-- Returns how many leases end.
 local function read_leases(n)
-  local ended, used = {}, {}
+  local ended, used = 0, {}
   for first = 1, n, STEP do
     local last = math.min(first + STEP - 1, n)
     local values = call('HMGET', leases_key(worker), unpack(tokens, first, last))
     for i = first, last do
-      local packed, token = values[i - first + 1], tokens[i]
+      local packed, token, place = values[i - first + 1], tokens[i], false
       if packed and not used[token] then
         used[token] = true
-        ended[#ended + 1] = token
+        ended = ended + 1
         local space = find(packed, ' ', 1, true)
         local text, url = sub(packed, space + 1), sub(packed, 1, space - 1)
-        place_of[i], lease_urls[i] = places[text] or place_in(text, url), url
+        local final = ARGV[starts[i] + 2]
+        place = places[text] or place_in(text, url)
+        place.ended = place.ended + 1
+        lease_urls[i] = url
+        if final ~= '' and final ~= url then final_urls[i] = final end
       end
+      place_of[i] = place
     end
   end
   return ended
@@ -117,7 +136,7 @@ end
 
 -- A page that was read for its links, and has no record.
 local function is_sitemap(i)
-  return ARGV[starts[i] + 1] == 'skipped' and ARGV[starts[i] + 7] == 'sitemap'
+  return head_of[i].outcome == 'skipped' and ARGV[starts[i] + 5] == 'sitemap'
 end
 
 local function ask_charged(job, text)
@@ -128,20 +147,29 @@ local function ask_charged(job, text)
   job.shapes[link.shape] = 0
 end
 
+-- Where in ARGV the links of page i begin, and its reasons.
+local function links_of(i)
+  local at = starts[i] + head_of[i].values
+  return at, at + head_of[i].links
+end
+
+local function ask_links(i, job, head)
+  local links, reasons_at = links_of(i)
+  for at = links, reasons_at - 1 do
+    ask(job, head.has_extras and split(ARGV[at]) or ARGV[at])
+  end
+  for at = reasons_at, starts[i + 1] - 1 do
+    if byte(ARGV[at]) == CHARGED then ask_charged(job, ARGV[at]) end
+  end
+end
+
 -- What the frontier knows of the links and redirect targets: one call a job.
 local function read_known(n)
   for i = 1, n do
-    local place, outcome = place_of[i], ARGV[starts[i] + 1]
-    if place and (IS_DONE[outcome] or is_sitemap(i)) then
-      local job, has_extras = place.of_job, outcome == 'done+'
-      for at = links_at[i], reasons_at[i] - 1 do
-        ask(job, has_extras and split(ARGV[at]) or ARGV[at])
-      end
-      for at = reasons_at[i], ends_at[i] - 1 do
-        if byte(ARGV[at]) == CHARGED then ask_charged(job, ARGV[at]) end
-      end
-      local url = ARGV[starts[i] + 2]
-      if IS_DONE[outcome] and url ~= lease_urls[i] then ask(job, url) end
+    local place, head = place_of[i], head_of[i]
+    if place and (head.is_done or is_sitemap(i)) then
+      if head.length > head.values then ask_links(i, place.of_job, head) end
+      if head.is_done and final_urls[i] then ask(place.of_job, final_urls[i]) end
     end
   end
   for _, job in ipairs(order) do
@@ -155,13 +183,8 @@ local function read_known(n)
   end
 end
 
-local function packed_page(job, url)
-  local slot = job.slots[url]
-  return slot and job.writes[slot] or job.stored[url]
-end
-
 local function known_page(job, url)
-  local packed = packed_page(job, url)
+  local packed = job.stored[url]
   if not packed then return nil end
   local page = unpacked[packed]
   if not page then
@@ -172,14 +195,10 @@ local function known_page(job, url)
 end
 
 local function set_page(job, url, packed)
-  local writes, slot = job.writes, job.slots[url]
-  if slot then
-    writes[slot] = packed
-  else
-    local n = #writes
-    writes[n + 1], writes[n + 2] = url, packed
-    job.slots[url] = n + 2
-  end
+  local writes, stored = job.writes, job.stored
+  local n = #writes
+  writes[n + 1], writes[n + 2] = url, packed
+  if stored[url] ~= nil then stored[url] = packed end
 end
 
 local function set_state(job, url, state, page, note)
@@ -219,12 +238,13 @@ end
 
 -- The links of page i, recorded as `number`.
 local function add_links(job, place, number, i, has_extras)
-  local depth = place.link_depth
+  local depth, stored = place.link_depth, job.stored
   local new = 'q ' .. whole(depth) .. ' ' .. number .. ' 0'
-  for at = links_at[i], reasons_at[i] - 1 do
+  local first, reasons_at = links_of(i)
+  for at = first, reasons_at - 1 do
     local url, extra = ARGV[at], nil
     if has_extras then url, extra = split(url) end
-    local packed = packed_page(job, url)
+    local packed = stored[url]
     if not packed then
       add_link(job, place, url, extra and new .. ' ' .. extra or new)
     elseif byte(packed) == QUEUED then
@@ -239,9 +259,10 @@ end
 
 -- Those of its links of which the job takes a bounded number.
 local function add_charged(job, place, number, i)
-  for at = reasons_at[i], ends_at[i] - 1 do
+  local _, first = links_of(i)
+  for at = first, starts[i + 1] - 1 do
     local link = charged[ARGV[at]]
-    local packed = link and packed_page(job, link.url)
+    local packed = link and job.stored[link.url]
     if packed then
       if byte(packed) == QUEUED then come_nearer(job, link.url, link.depth) end
     elseif link and job.shapes[link.shape] >= link.limit then
@@ -265,7 +286,8 @@ local function reason_in(text)
 end
 
 local function add_filtered(job, i)
-  for at = reasons_at[i], ends_at[i] - 1 do
+  local _, first = links_of(i)
+  for at = first, starts[i + 1] - 1 do
     if not charged[ARGV[at]] then
       local reason = reasons[ARGV[at]] or reason_in(ARGV[at])
       leave_out(job, reason.name, reason.times)
@@ -351,20 +373,20 @@ local function clear_suspect(job, lease_url, recorded)
 end
 
 local function commit_links(job, place, i, number)
-  add_links(job, place, number, i, ARGV[starts[i] + 1] == 'done+')
-  if job.shapes then add_charged(job, place, number, i) end
+  local head = head_of[i]
+  if head.links > 0 then add_links(job, place, number, i, head.has_extras) end
+  if head.reasons > 0 and job.shapes then add_charged(job, place, number, i) end
 end
 
 local function commit_done(job, place, i)
-  local a, lease_url = starts[i], lease_urls[i]
-  local url, payload = ARGV[a + 2], ARGV[a + 3]
+  local lease_url, url, payload = lease_urls[i], final_urls[i] or lease_urls[i], ARGV[starts[i] + 3]
   if job.bytes + #payload > job.max_bytes then
     job.is_full = true
     return 'full', 'skipped', 'job_bytes', cjson.encode({url = lease_url, code = 'job_bytes',
       message = 'the records of this job have used up its bytes'})
   end
   local number = record_page(job, place, lease_url, url, payload)
-  if place.page.parent == '-1' then start_recorded(job, url) end
+  if place.is_start then start_recorded(job, url) end
   if not number then return 'duplicate', 'skipped', 'duplicate' end
   commit_links(job, place, i, number)
   if job.suspects > 0 then clear_suspect(job, lease_url, url) end
@@ -372,12 +394,9 @@ local function commit_done(job, place, i)
 end
 
 local function commit_one(i)
-  local place = place_of[i]
+  local place, head = place_of[i], head_of[i]
   if not place then return 'lost' end
   local job, a = place.of_job, starts[i]
-  left_hosts[place.host] = (left_hosts[place.host] or 0) + 1
-  job.ended = job.ended + 1
-  job.last_host = place.host
   local body_bytes = tonumber(ARGV[a + 4])
   if not body_bytes then
     local strain
@@ -385,17 +404,17 @@ local function commit_one(i)
     host_strain(place.host, tonumber(strain))
   end
   job.body_bytes = job.body_bytes + body_bytes
-  add_filtered(job, i)
-  local status, outcome, code, payload, delay = 'ok', ARGV[a + 1], nil, nil, nil
-  if IS_DONE[outcome] then
+  if head.reasons > 0 then add_filtered(job, i) end
+  local status, outcome, code, payload, delay = 'ok', head.outcome, nil, nil, nil
+  if head.is_done then
     status, outcome, code, payload = commit_done(job, place, i)
     if not outcome then return 'ok' end
   else
-    code, payload, delay = ARGV[a + 7], ARGV[a + 3], tonumber(ARGV[a + 8])
-    local pause = number_in(ARGV[a + 9])
+    code, payload, delay = ARGV[a + 5], ARGV[a + 3], tonumber(ARGV[a + 6])
+    local pause = number_in(ARGV[a + 7])
     if pause ~= 0 then host_pause(place.host, pause) end
   end
-  local lease_url, url = lease_urls[i], ARGV[a + 2]
+  local lease_url, url = lease_urls[i], final_urls[i] or lease_urls[i]
   if is_sitemap(i) then commit_links(job, place, i, sitemap_add(job.id, lease_url)) end
   if status ~= 'duplicate' then
     code = end_page(job, place.page, outcome, lease_url, url, code, payload, delay)
@@ -437,7 +456,12 @@ end
 
 -- Write the states of pages and what is queued anew.
 local function write_pages(job)
-  append('HSET', pages_key(job.id), job.writes)
+  local key = pages_key(job.id)
+  if job.known > LIST_MOST and job.known_before <= LIST_MOST then
+    call('HSET', key, TOO_LONG_FOR_A_LIST, '')
+    call('HDEL', key, TOO_LONG_FOR_A_LIST)
+  end
+  append('HSET', key, job.writes)
   local may_open = may_lease(job.state) and not job.starved
   local added = 0
   for host, urls in pairs(job.lanes) do
@@ -456,7 +480,10 @@ local function write_job(job)
   append('RPUSH', key .. ':records', job.records)
   append('RPUSH', key .. ':recorded', job.recorded)
   append('RPUSH', key .. ':errors', job.errors)
-  if #job.recorded > 0 then emit_pages(job.id, job.customer, job.recorded, done_detail) end
+  if #job.recorded > 0 then
+    emit_pages(job.id, job.customer, job.recorded,
+      cjson.encode({status = 'done', workerId = worker_name(worker)}))
+  end
   for reason, times in pairs(job.filtered) do
     call('HINCRBY', key .. ':filtered', reason, whole(times))
   end
@@ -480,17 +507,40 @@ local function write_job(job)
   end
 end
 
-local count_of_pages = read_pages()
-local ended = read_leases(count_of_pages)
-read_known(count_of_pages)
-local replies = {}
-for i = 1, count_of_pages do replies[i] = commit_one(i) end
-append('HDEL', leases_key(worker), ended)
-for host, pages in pairs(left_hosts) do host_leave(host, pages) end
-is_tidied_later = true
-for _, job in ipairs(order) do write_job(job) end
-if #ended > 0 then
-  call('HINCRBY', P .. 'totals', 'pages_committed', whole(#ended))
-  remove_expired(8 + #order)
+-- The worker holds nothing of these pages any more.
+local function leave(n)
+  local hosts = {}
+  for _, place in pairs(places) do
+    local job, host = place.of_job, place.host
+    hosts[host] = (hosts[host] or 0) + place.ended
+    job.ended, job.last_host = job.ended + place.ended, host
+  end
+  for first = 1, n, STEP do
+    call('HDEL', leases_key(worker), unpack(tokens, first, math.min(first + STEP - 1, n)))
+  end
+  for host, pages in pairs(hosts) do host_leave(host, pages) end
 end
-return replies
+
+local function run()
+  find, sub, byte = string.find, string.sub, string.byte
+  worker, jobs, order = ARGV[1], {}, {}
+  places, unpacked, reasons, charged, heads, final_urls = {}, {}, {}, {}, {}, {}
+  local n = read_pages()
+  local ended, replies = read_leases(n), {}
+  read_known(n)
+  for i = 1, n do
+    local status = commit_one(i)
+    place_of[i] = false
+    if status ~= 'ok' then replies[#replies + 1], replies[#replies + 2] = i, status end
+  end
+  if ended > 0 then
+    leave(n)
+    is_tidied_later = true
+    for _, job in ipairs(order) do write_job(job) end
+    call('HINCRBY', P .. 'totals', 'pages_committed', whole(ended))
+    remove_expired(8 + #order)
+  end
+  return replies
+end
+
+return run

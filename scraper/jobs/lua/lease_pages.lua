@@ -12,22 +12,17 @@
 --         jobs:  {id, spec, site, attempt, customer, seq} for each job not among those held
 --         gone:  held jobs whose leases are void (ended, or delayed until their next attempt); a
 --                paused job's are not: what is leased of it is fetched and committed
-local worker, request = ARGV[1], ARGV[2]
-local want, slots, ahead, spare = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local horizon = tonumber(ARGV[8])
-local pools = cjson.decode(ARGV[9])
 local LOOKS, HOUSEKEEPING = 64, 64
 local QUANTUM = 4   -- pages a turn, while others wait for theirs
 
-local QUEUED = string.byte('q')
-
-local held, held_before, taken = {}, {}, {}
-local jobs, states = {}, {}   -- what was read, by job and by packed state of a page
+-- What one call knows, set by `run`.
+local worker, request, want, slots, ahead, spare, horizon, pools
+local held, held_before, taken
+local jobs, states, parents   -- what was read, by job, by packed state of a page, by record
 -- `told` is four values a page; `grants` says of which job and host each run of them is.
-local tokens, leases, told, grants = {}, {}, {}, {}
-local granted, token_base = 0, nil
-local parents = {}
-local has_more = false   -- the looks were used up before the wants: ask again at once
+local tokens, leases, told, grants
+local granted, token_base
+local has_more   -- the looks were used up before the wants: ask again at once
 
 -- When the first entry of a clock is due; nil when there is none.
 local function due_of(clock_key)
@@ -69,42 +64,44 @@ end
 
 -- A page's packed state, read: what its lease and its state as leased are made of.
 local function read_state(packed)
-  local known = states[packed]
-  if not known then
-    known = page_unpack(packed)
-    known.attempts = whole(known.attempts + 1)
-    known.text = known.depth .. ' ' .. known.parent .. ' ' .. known.attempts ..
-      (known.note ~= '' and ' ' .. known.note or '')
-    known.leased = 'l ' .. known.text
-    states[packed] = known
-  end
+  local known = page_unpack(packed)
+  known.attempts = whole(known.attempts + 1)
+  known.is_queued = known.state == 'q'
+  known.text = known.depth .. ' ' .. known.parent .. ' ' .. known.attempts ..
+    (known.note ~= '' and ' ' .. known.note or '')
+  known.leased = 'l ' .. known.text
+  states[packed] = known
   return known
 end
 
 -- Up to `n` pages of the lane that are still queued, from its front: URLs and their states.
 local function pop_pages(id, host, n)
-  local urls, pages = {}, {}
+  local urls, pages, n_found = {}, {}, 0
   for _ = 1, 8 do
-    local popped = call('LPOP', lane_key(id, host), whole(n - #urls))
+    local popped = call('LPOP', lane_key(id, host), whole(n - n_found))
     if not popped then break end
     for i, packed in ipairs(call('HMGET', pages_key(id), unpack(popped))) do
-      if packed and string.byte(packed) == QUEUED then
-        urls[#urls + 1] = popped[i]
-        pages[#pages + 1] = read_state(packed)
+      local page = packed and (states[packed] or read_state(packed))
+      if page and page.is_queued then
+        n_found = n_found + 1
+        urls[n_found], pages[n_found] = popped[i], page
       end
     end
-    if #urls >= n then break end
+    if n_found >= n then break end
   end
   return urls, pages
 end
 
 local function found_on_of(id, parent)
-  if parent == '-1' then return '' end
-  local key = id .. ' ' .. parent
-  local url = parents[key]
+  local of_job = parents[id]
+  if not of_job then
+    of_job = {['-1'] = ''}
+    parents[id] = of_job
+  end
+  local url = of_job[parent]
   if not url then
     url = found_on_get(id, parent)
-    parents[key] = url
+    of_job[parent] = url
   end
   return url
 end
@@ -136,12 +133,12 @@ local function grant(job, host, urls, pages, start_at, delay, strain)
   local n, id, spacing = #urls, job.id, spacing_of(delay)
   if job.state == 'waiting' then activate(job) end
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
-  local start_text = string.format('%.0f', start_at)
+  local start_text = whole(start_at)
   local place = ' ' .. id .. ' ' .. host .. ' '
   local packed, at = {}, #leases
   for i = 1, n do
     local url, page, token = urls[i], pages[i], new_token()
-    if delay > 0 then start_text = string.format('%.0f', start_at + (i - 1) * spacing) end
+    if delay > 0 then start_text = whole(start_at + (i - 1) * spacing) end
     packed[2 * i - 1], packed[2 * i] = url, page.leased
     local lease = url .. place .. start_text .. ' ' .. page.text
     leases[at + 1], leases[at + 2] = token, lease
@@ -355,33 +352,46 @@ local function write()
   for _, job in pairs(jobs) do job_save(job) end
 end
 
-call('ZADD', P .. 'workers', NOW + tonumber(ARGV[7]), worker)
-call('DEL', P .. 'wake:' .. worker)
-local last = fields(worker_key(worker), 'request', 'granted')
-local is_new = last[1] ~= request
-if is_new then housekeeping() end
-local gone = {}
-for i = 10, #ARGV do
-  local job = job_of(ARGV[i])
-  if job and may_lease(job.state) then
-    held[job.id] = true
-    held_before[job.id] = true
-  elseif not job or job.state ~= 'paused' then
-    gone[#gone + 1] = ARGV[i]
+local function start()
+  worker, request = ARGV[1], ARGV[2]
+  want, slots, ahead, spare = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+  horizon, pools = tonumber(ARGV[8]), cjson.decode(ARGV[9])
+  held, held_before, taken, jobs, states, parents = {}, {}, {}, {}, {}, {}
+  tokens, leases, told, grants, granted, token_base, has_more = {}, {}, {}, {}, 0, nil, false
+end
+
+local function run()
+  start()
+  call('ZADD', P .. 'workers', NOW + tonumber(ARGV[7]), worker)
+  call('DEL', P .. 'wake:' .. worker)
+  local last = fields(worker_key(worker), 'request', 'granted')
+  local is_new = last[1] ~= request
+  if is_new then housekeeping() end
+  local gone = {}
+  for i = 10, #ARGV do
+    local job = job_of(ARGV[i])
+    if job and may_lease(job.state) then
+      held[job.id] = true
+      held_before[job.id] = true
+    elseif not job or job.state ~= 'paused' then
+      gone[#gone + 1] = ARGV[i]
+    end
   end
+  if is_new then
+    if call('HGET', META, 'paused') ~= '1' then lease() end
+    write()
+    call('HSET', worker_key(worker), 'request', request, 'granted', table.concat(tokens, ' '),
+      'pools', ARGV[9], 'seen_at', NOW_TEXT)
+  else
+    tell_again(last[2] or '')
+  end
+  -- A worker that got something waits for more only while it may take on another job.
+  local is_waiting = #tokens == 0 or #tokens < want and slots + ahead + spare > 0
+  for _, pool in ipairs(pools) do
+    call(is_waiting and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
+  end
+  local new_jobs = new_jobs_told()
+  return {NOW, next_due(), told, new_jobs, gone}
 end
-if is_new then
-  if call('HGET', META, 'paused') ~= '1' then lease() end
-  write()
-  call('HSET', worker_key(worker), 'request', request, 'granted', table.concat(tokens, ' '),
-    'pools', ARGV[9], 'seen_at', NOW_TEXT)
-else
-  tell_again(last[2] or '')
-end
--- A worker that got something waits for more only while it may take on another job.
-local is_waiting = #tokens == 0 or #tokens < want and slots + ahead + spare > 0
-for _, pool in ipairs(pools) do
-  call(is_waiting and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
-end
-local new_jobs = new_jobs_told()
-return {NOW, next_due(), told, new_jobs, gone}
+
+return run

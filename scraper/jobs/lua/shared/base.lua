@@ -6,6 +6,23 @@ local KEYS, ARGV, P, META, NOW, NOW_TEXT, clock, call, settings_cache
 -- True in a script that removes expired jobs itself, at its end, for all that it finished.
 local is_tidied_later
 
+-- Whole numbers as text. Small ones are kept, and large ones are put together from those: Lua formats
+-- a number anew each time it is passed on, which takes a thousand steps.
+local whole_texts, two_digits = {}, {}
+local function whole(number)
+  local text = whole_texts[number]
+  if text then return text end
+  local low = number % 100
+  if number < 100 or low % 1 ~= 0 then
+    text = string.format('%.0f', number)
+  else
+    if not two_digits[low] then two_digits[low] = string.format('%02.0f', low) end
+    text = whole((number - low) / 100) .. two_digits[low]
+  end
+  if number > -10000 and number < 10000 then whole_texts[number] = text end
+  return text
+end
+
 local function begin(keys, args)
   KEYS, ARGV = keys, args
   META = keys[1]
@@ -13,20 +30,9 @@ local function begin(keys, args)
   call = redis.call
   clock = call('TIME')
   NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
-  NOW_TEXT = string.format('%.0f', NOW)
+  NOW_TEXT = whole(NOW)
   settings_cache = nil
   is_tidied_later = false
-end
-
--- Small whole numbers as text, kept: Lua formats a number anew each time it is passed on.
-local whole_texts = {}
-local function whole(number)
-  local text = whole_texts[number]
-  if not text then
-    text = string.format('%.0f', number)
-    if number > -10000 and number < 10000 then whole_texts[number] = text end
-  end
-  return text
 end
 
 -- The number that a text says; small ones are kept, for reading one costs a hundred steps.

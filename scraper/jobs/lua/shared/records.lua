@@ -18,13 +18,25 @@ local JOB_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages',
   'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'max_duration_ms', 'result_ttl_ms',
   'progress_at', 'started_at', 'starved', 'start_recorded', 'error', 'suspects'}
 
+-- With room for the fields, and for what a commit adds: a table that grows is copied at each step.
+local function job_new(id)
+  return {id = id, changed = {}, state = nil, pool = nil, priority = nil, customer = nil, seq = nil,
+    max_pages = nil, known = nil, queued = nil, delayed = nil, leased = nil, done = nil,
+    failed = nil, skipped = nil, left = nil, fetches = nil, bytes = nil, body_bytes = nil,
+    attempt = nil, attempts = nil, backoff_type = nil, backoff_ms = nil, max_duration_ms = nil,
+    result_ttl_ms = nil, progress_at = nil, suspects = nil, host_limit = nil, host_delay_ms = nil,
+    pace = nil, stored = nil, asked = nil, writes = nil, slots = nil, max_known = nil, ended = nil,
+    lanes = nil, samples = nil, records = nil, recorded = nil, errors = nil, filtered = nil,
+    shapes = nil, charges = nil, max_bytes = nil, last_host = nil, memory = nil}
+end
+
 -- The job with these fields (all of JOB_FIELDS by default); nil when there is none. Absent numbers
 -- are 0, absent texts nil.
 local function job_load(id, names)
   names = names or JOB_FIELDS
   local values = call('HMGET', job_key(id), unpack(names))
   if not values[1] then return nil end
-  local job = {id = id, changed = {}}
+  local job = job_new(id)
   for i, name in ipairs(names) do
     local value = values[i]
     if NUMBERS[name] then
