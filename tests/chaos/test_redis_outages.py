@@ -138,6 +138,10 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
         assert [worker.pid for worker in running.workers] == workers
         assert_complete(queue, site.url)
         assert max(site.hits.values()) == 1
+        tell(
+            f"no room for data for {1.5 * LEASE_MS / 1000:g} s",
+            none_of(PAGES, "pages lost, recorded twice or fetched twice"),
+        )  # fmt: skip
 
 
 def outlast_leases() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 
 import psutil
@@ -16,6 +18,7 @@ from tests.chaos.scale import by_scale
 from tests.integration.conftest import QueuePlace
 from tests.support.evil_answers import CRASHES_DECODER, CRASHES_PARSER
 from tests.support.evil_spiders import COMMAND
+from tests.support.figures import none_of, tell, times
 from tests.support.services import Record, pids, run, service_on, until
 from tests.support.site import Answer, html, serve, tree
 
@@ -25,7 +28,9 @@ LIMITS = by_scale(
     {"parse_limit_s": 20.0, "stall_timeout_s": 30.0, "lease_ms": 60_000},
 )
 HOLD_S = by_scale(1.5, 15.0)
+ROUNDS = by_scale(1, 5)
 WITHIN_S = by_scale(60, 300)
+CRASH = "killed by SIGSEGV (native code crashed)"
 
 pytestmark = pytest.mark.timeout(WITHIN_S + 60)
 
@@ -57,17 +62,19 @@ def failures(result: JobResult) -> dict[str, str]:
     return {error["url"].partition("/evil/")[2]: error["code"] for error in result.errors}
 
 
-def test_a_page_that_holds_its_worker_for_a_while_is_left_alone(place: QueuePlace) -> None:
+def test_pages_that_hold_their_worker_for_a_while_are_left_alone(place: QueuePlace) -> None:
     async def scenario(url: str) -> None:
         service = service_on(place, **LIMITS)
         record = Record(service)
         async with service:
             result = await crawl(service, url)
-        assert (result.status, result.pages_scraped, result.errors) == ("completed", 32, [])
+        assert (result.status, result.pages_scraped) == ("completed", 31 + ROUNDS)
+        assert result.errors == []
         assert not record.by_name["workerStalled"]
         assert not record.by_name["workerError"]
+        tell(f"pages that hold their worker for {HOLD_S:g} s", none_of(ROUNDS, "false alarms"))
 
-    with serve(default=site_with(f"/evil/hold/{HOLD_S}")) as site:
+    with serve(default=site_with(*(f"/evil/hold/{HOLD_S}/{it}" for it in range(ROUNDS)))) as site:
         run(scenario(site.url))
 
 
@@ -95,10 +102,11 @@ def test_the_leases_of_a_held_worker_outlast_its_page(place: QueuePlace) -> None
         run(scenario(site.url, site.hits.total))
 
 
-@pytest.mark.parametrize("deed", ["native", "obstinate"])
-def test_a_page_that_never_ends_is_quarantined_and_the_others_complete(
-    place: QueuePlace, deed: str, capfd: pytest.CaptureFixture[str]
+def test_pages_that_never_end_are_quarantined_and_the_others_complete(
+    place: QueuePlace, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    deeds = ("native", "obstinate")
+
     async def scenario(url: str) -> None:
         service = service_on(place, worker_count=2, **LIMITS)
         record = Record(service)
@@ -106,21 +114,28 @@ def test_a_page_that_never_ends_is_quarantined_and_the_others_complete(
             result = await crawl(service, url)
             health = await service.get_health_status()
         assert (result.status, result.pages_scraped) == ("completed", 32)
-        assert failures(result) == {f"{deed}/x": "quarantined"}
-        [error] = result.errors
-        assert [death["alone"] for death in error["deaths"]] == [False, True, True, True]
-        assert all("its event loop has not run" in death["exit"] for death in error["deaths"])
+        assert failures(result) == {f"{deed}/x": "quarantined" for deed in deeds}
+        for error in result.errors:
+            assert [death["alone"] for death in error["deaths"]] == [False, True, True, True]
+            assert all("its event loop has not run" in death["exit"] for death in error["deaths"])
         stalls = record.by_name["workerStalled"]
-        assert len(stalls) == 4
-        assert {event.url for event in stalls} == {f"{url}/evil/{deed}/x"}
+        assert Counter(event.url for event in stalls) == {
+            f"{url}/evil/{deed}/x": 4 for deed in deeds
+        }
         assert {event.job_ids for event in stalls} == {(result.job_id,)}
         assert min(event.memory for event in stalls) > 10 * 2**20
         assert any("stuck" in (worker.last_exit or "") for worker in health.workers)
+        tell(
+            f"{len(deeds)} pages that never end", f"{len(stalls)} times workerStalled",
+            none_of(32, "other pages quarantined or lost"),
+        )  # fmt: skip
 
-    with serve(default=site_with(f"/evil/{deed}/x", f"/evil/hold/{HOLD_S / 2}")) as site:
+    evil = [f"/evil/{deed}/x" for deed in deeds]
+    with serve(default=site_with(*evil, f"/evil/hold/{HOLD_S / 2}")) as site:
         run(scenario(site.url))
     # The stacks of the stuck workers are in the log.
-    assert capfd.readouterr().err.count(f"in {deed}\n") >= 4
+    stacks = capfd.readouterr().err
+    assert all(stacks.count(f"in {deed}\n") >= 4 for deed in deeds)
 
 
 def test_an_endless_page_that_hears_signals_is_ended_by_the_parse_limit(place: QueuePlace) -> None:
@@ -140,19 +155,22 @@ def test_an_endless_page_that_hears_signals_is_ended_by_the_parse_limit(place: Q
 def test_pages_that_kill_their_workers_are_quarantined_and_innocents_are_not(
     place: QueuePlace,
 ) -> None:
+    ends = by_scale(
+        {"exit/7": "failed with exit code 7"},
+        {"exit/7": "failed with exit code 7", "segfault/x": CRASH},
+    )
+
     async def scenario(url: str) -> None:
         service = service_on(place, worker_count=2)
         record = Record(service)
         async with service:
             result = await crawl(service, url)
-            sentence = await explain(service, result.job_id, f"{url}/evil/segfault/x")
+            sentence = await explain(service, result.job_id, f"{url}/evil/exit/7")
         assert (result.status, result.pages_scraped) == ("completed", 31)
-        assert failures(result) == {"segfault/x": "quarantined", "exit/7": "quarantined"}
+        assert failures(result) == dict.fromkeys(ends, "quarantined")
         exits = [event.error.split(";")[0] for event in record.by_name["workerError"]]
-        assert (
-            sorted(exits)
-            == ["failed with exit code 7"] * 4 + ["killed by SIGSEGV (native code crashed)"] * 4
-        )
+        assert sorted(exits) == [end for end in ends.values() for _ in range(4)]
+        tell(f"{len(ends)} pages that end their worker", none_of(31, "innocent pages quarantined"))
         assert "only page that was handled at 3 of these deaths" in sentence
 
     async def explain(service: ScraperWorkerService, job_id: str, url: str) -> str:
@@ -160,7 +178,7 @@ def test_pages_that_kill_their_workers_are_quarantined_and_innocents_are_not(
 
         return (await explain_url(service.queue, job_id, url)).sentence
 
-    with serve(default=site_with("/evil/segfault/x", "/evil/exit/7")) as site:
+    with serve(default=site_with(*(f"/evil/{deed}" for deed in ends))) as site:
         run(scenario(site.url))
 
 
@@ -194,7 +212,11 @@ def test_pages_that_kill_their_worker_before_their_callback_are_quarantined_and_
         for error in result.errors:
             assert [death["alone"] for death in error["deaths"]] == [False, True, True, True]
         exits = [event.error.split(";")[0] for event in record.by_name["workerError"]]
-        assert exits == ["killed by SIGSEGV (native code crashed)"] * 4 * len(evil)
+        assert exits == [CRASH] * 4 * len(evil)
+        tell(
+            f"{len(evil)} answers that crash their worker",
+            none_of(32, "innocent pages quarantined"),
+        )
 
     with serve({**evil, "/slow": slow}, default=site_with("/slow", *evil)) as site:
         run(scenario(site.url))
@@ -204,24 +226,44 @@ def test_a_stopped_worker_is_replaced_and_nobody_is_suspected(place: QueuePlace)
     async def scenario(url: str, hits: Callable[[], int]) -> None:
         service = service_on(place, worker_count=2, **LIMITS)
         record = Record(service)
+        noticed_s: list[float] = []
         async with service:
-            await until(lambda: len(record.by_name["workerReady"]) == 2, what="both are ready")
-            job = await service.queue.add_job({"type": "full-crawl", "url": f"{url}/0"})
-            await until(lambda: hits() > 30, what="the crawl runs")
-            victim, pid = min(pids(service).items())
-            psutil.Process(pid).send_signal(signal.SIGSTOP)
-            await until(lambda: record.by_name["workerStalled"], what="it is noticed")
-            await until(lambda: pids(service).get(victim, pid) != pid, what="it is replaced")
-            result = await job.result(timeout=WITHIN_S)
-            assert (result.status, result.pages_scraped, result.errors) == ("completed", 300, [])
-            suspects = await service.queue.redis.keys("*:suspects")
-            assert not [key for key in suspects if job.id.encode() in key]
-        [stalled] = record.by_name["workerStalled"]
-        assert stalled.worker_id == victim
-        assert "SIGSTOP" in stalled.reason
+            for _ in range(ROUNDS):
+                await until(lambda: len(pids(service)) == 2, what="both run")
+                noticed_s.append(await stop_one_of(service, record, url, hits))
+        tell(
+            f"workers stopped by SIGSTOP, stall time-out {LIMITS['stall_timeout_s']:g} s",
+            f"noticed after {times(noticed_s)}",
+            none_of(300 * ROUNDS, "pages lost or suspected"),
+        )  # fmt: skip
 
     with serve(default=tree(300, delay_s=0.1)) as site:
         run(scenario(site.url, site.hits.total))
+
+
+async def stop_one_of(
+    service: ScraperWorkerService, record: Record, url: str, hits: Callable[[], int]
+) -> float:
+    """Stop a worker in the midst of a crawl; how long until that was noticed, in seconds."""
+    stalls, before = record.by_name["workerStalled"], hits()
+    told = len(stalls)
+    job = await service.queue.add_job(
+        {"type": "full-crawl", "url": f"{url}/0", "jobId": f"crawl-{told}"}
+    )
+    await until(lambda: hits() > before + 30, what="the crawl runs")
+    victim, pid = min(pids(service).items())
+    psutil.Process(pid).send_signal(signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    await until(lambda: len(stalls) > told, WITHIN_S, "it is noticed")
+    took_s = time.monotonic() - stopped_s
+    await until(lambda: pids(service).get(victim, pid) != pid, what="it is replaced")
+    result = await job.result(timeout=WITHIN_S)
+    assert (result.status, result.pages_scraped, result.errors) == ("completed", 300, [])
+    suspects = await service.queue.redis.keys("*:suspects")
+    assert not [key for key in suspects if job.id.encode() in key]
+    assert stalls[told].worker_id == victim
+    assert "SIGSTOP" in stalls[told].reason
+    return took_s
 
 
 def test_a_worker_that_keeps_a_page_of_an_ended_job_is_replaced(place: QueuePlace) -> None:
@@ -229,18 +271,24 @@ def test_a_worker_that_keeps_a_page_of_an_ended_job_is_replaced(place: QueuePlac
         service = service_on(place, overdue_grace_s=1.0, drain_timeout_s=1.0)
         record = Record(service)
         async with service:
-            job = await service.queue.add_job(
-                {"type": "full-crawl", "url": f"{url}/then-for-ever", "maxDuration": 2000}
-            )
-            result = await job.result(timeout=30)
-            assert (result.status, result.metadata["finishReason"]) == ("failed", "timeout")
-            assert result.pages_scraped == 1
-            await until(lambda: record.by_name["workerClosed"], what="it is replaced")
-            after = await service.queue.add_job({"type": "single-page", "url": f"{url}/1"})
-            assert (await after.result(timeout=30)).status == "completed"
-        [recycled] = record.by_name["workerRecycled"]
-        assert "a job that has ended" in recycled.reason
+            for number in range(1, ROUNDS + 1):
+                job = await service.queue.add_job(
+                    {"type": "full-crawl", "url": f"{url}/then-for-ever", "maxDuration": 2000}
+                )
+                result = await job.result(timeout=WITHIN_S)
+                assert (result.status, result.metadata["finishReason"]) == ("failed", "timeout")
+                assert result.pages_scraped == 1
+                await until(
+                    lambda count=number: len(record.by_name["workerClosed"]) == count,
+                    what="it is replaced",
+                )  # fmt: skip
+                after = await service.queue.add_job({"type": "single-page", "url": f"{url}/1"})
+                assert (await after.result(timeout=WITHIN_S)).status == "completed"
+        recycled = record.by_name["workerRecycled"]
+        assert len(recycled) == ROUNDS
+        assert all("a job that has ended" in event.reason for event in recycled)
         assert not record.by_name["workerError"]
+        tell(f"workers that kept a page of an ended job: {len(recycled)} of {ROUNDS} were replaced")
 
     with serve(default=lambda path: html(title=path)) as site:
         run(scenario(site.url))

@@ -115,6 +115,7 @@ def test_a_lone_worker_is_stood_in_for_while_it_is_restarted(place: QueuePlace) 
             assert await all_uncharged(service, job.id)
         assert not record.by_name["workerError"]
         assert hits() == PAGES
+        tell("the only worker restarted", none_of(PAGES, "pages lost, fetched twice or charged"))
 
     with serve(default=tree(PAGES, delay_s=0.2)) as site:
         run(scenario(site.url, site.hits.total))

@@ -14,6 +14,7 @@ from supervisor import ScraperWorkerService
 from supervisor.children import Slot
 from tests.integration.conftest import QueuePlace
 from tests.support.evil_spiders import COMMAND
+from tests.support.figures import none_of, tell
 from tests.support.services import Record, run, service_on, until
 from tests.support.site import Answer, html, serve, tree
 
@@ -133,12 +134,18 @@ def crawl_with_an_allocating_page(place: QueuePlace, **arguments: Any) -> Record
     return record
 
 
+def tell_deaths(fault: str, record: Record) -> None:
+    deaths = len(record.by_name["workerError"])
+    tell(fault, f"quarantined after {deaths} deaths", none_of(21, "other pages lost"))
+
+
 @pytest.mark.timeout(150)
 def test_a_page_that_allocates_without_end_is_quarantined(place: QueuePlace, evil: None) -> None:
     record = crawl_with_an_allocating_page(place, worker_memory_limit_bytes=256 * MIB)
     # At most one death beside others, then three alone.
     assert 3 <= len(record.by_name["workerError"]) <= 4
     assert all("far beyond its limit" in event.error for event in record.by_name["workerError"])
+    tell_deaths("a page that takes memory without end, beyond its worker's limit", record)
 
 
 @pytest.fixture
@@ -174,3 +181,4 @@ def test_a_page_that_allocates_beyond_its_container_is_quarantined(
     record = crawl_with_an_allocating_page(place)
     assert 3 <= len(record.by_name["workerError"]) <= 4
     assert all("SIGKILL" in event.error for event in record.by_name["workerError"])
+    tell_deaths("a page that takes memory without end, beyond its control group's limit", record)
