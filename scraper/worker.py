@@ -292,6 +292,8 @@ class Worker:
             log.exception("a record cannot be stored", **facts_of(work))
             work.fail("internal", f"the record cannot be stored: {error!a}")
             commit = self._outcomes.commit_of(work)
+        # Its text is in the commit: what it was made of must not lie about until Redis answers.
+        work.record = None
         self.measures.page.observe(time.monotonic() - work.started_s)
         self.measures.ended(commit.outcome.value)
         self.committer.add(work, commit)
