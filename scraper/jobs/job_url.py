@@ -24,6 +24,8 @@ _PARSED = re.compile(
     re.DOTALL,
 )
 _PORT = re.compile(r":([^:\]]*)$")
+# How nearly all of them are written once they were checked.
+_USUAL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]*)?/[!$&-;=?-Z_a-z~]*")
 # Legal for browsers, not for RFC 3986.
 _ESCAPED = str.maketrans({char: f"%{ord(char):02X}" for char in "\\^`{|}[]"})
 
@@ -49,6 +51,14 @@ def check_job_url(value: object) -> str:
         problem = f"is too long once it is escaped ({len(written):,} characters)"
         raise fault_error(problem, f"give at most {MAX_URL_CHARS:,} characters")
     return written
+
+
+def stored_job_url(url: str) -> str:
+    """The URL of a stored job, which was checked when the job was accepted.
+
+    So only what is not written as usual is checked again. Raises a fault, as `check_job_url`.
+    """
+    return url if _USUAL.fullmatch(url) and len(url) <= MAX_URL_CHARS else check_job_url(url)
 
 
 def _refuse_characters(url: str) -> None:

@@ -29,7 +29,7 @@ from scraper.jobs.job_fields import (
     WebhookEvents,
 )
 from scraper.jobs.job_rules import SINGLE_PAGE, complete_fields, rule_faults
-from scraper.jobs.job_url import check_job_url
+from scraper.jobs.job_url import stored_job_url
 from scraper.jobs.number_types import Real, Whole
 from scraper.jobs.payload import read_payload
 
@@ -150,7 +150,7 @@ class JobSpec(_Model):
             rest = {name: value for name, value in fields.items() if name != "url"}
             with suppress(ValidationError, PydanticCustomError):  # the whole says what is wrong
                 sibling = _sibling(orjson.dumps(rest))
-                return cast("Self", sibling.model_copy(update={"url": check_job_url(url)}))
+                return cast("Self", sibling.model_copy(update={"url": stored_job_url(url)}))
         return cls.model_validate(fields, by_alias=True, by_name=False)
 
 

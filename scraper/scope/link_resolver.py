@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from scraper.scope.canonical import canonical_url, resolve
+from scraper.scope.canonical import MAX_URL_CHARS, canonical_url, is_plain_path, resolve
 from scraper.scope.errors import InvalidUrlError, shortened
 from scraper.scope.job_scope import Scope
 from scraper.scope.query_encoding import encode_query, query_codec
@@ -199,18 +199,20 @@ class LinkResolver:
         part = base.part_for(href) if len(href) <= _MAX_REMEMBERED_CHARS else None
         if part is None:
             self._young_with_room().weight += 1  # for a new Link, which no table counts
-            return self._link_to(base.url, href)
+            return self._link_to(base, href)
         link = self._young.recall(part, href)
         if link is None:
-            link = self._old.recall(part, href) or self._link_to(base.url, href)
+            link = self._old.recall(part, href) or self._link_to(base, href)
             self._young_with_room().remember(part, href, link)
         return link
 
-    def _link_to(self, base_url: str, href: str) -> Link:
+    def _link_to(self, base: _Base, href: str) -> Link:
+        if is_plain_path(href) and len(base.origin) + len(href) <= MAX_URL_CHARS:
+            return self._one_link(self._scope.tidy(base.origin + href), None)
         if _head(href).startswith(_NO_PAGE_PREFIXES):
             return _NO_PAGE
         try:
-            url = self._scope.tidy(resolve(base_url, href))
+            url = self._scope.tidy(resolve(base.url, href))
         except InvalidUrlError as error:
             if error.reason == "scheme":
                 return _NO_PAGE
