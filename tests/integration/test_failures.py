@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import random
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.hostile_site import Misdeed, answer, page, raw, redirect, reset, serve_hostile
+from tests.chaos.hostile_site import (
+    STREAM,
+    Misdeed,
+    answer,
+    endless,
+    page,
+    raw,
+    redirect,
+    reset,
+    serve_hostile,
+)
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
+from tests.support import careless_spiders
 from tests.support.processes import running, wait_until
 
 TRIES = 3
@@ -27,6 +40,9 @@ def queue(place: QueuePlace) -> Iterator[QueueReader]:
 def status(line: str, *headers: str) -> Misdeed:
     return answer(b"<p>no", *headers, status=line)
 
+
+HALF = gzip.compress(random.Random(1).randbytes(9_000))[:3_000]
+CUT = STREAM + b"Transfer-Encoding: chunked\r\n\r\n100\r\n<p>half"
 
 # Path -> what it does, its code, how often it is asked for, and what its text says.
 FAILURES: dict[str, tuple[Misdeed, str, int, str]] = {
@@ -46,6 +62,10 @@ FAILURES: dict[str, tuple[Misdeed, str, int, str]] = {
     "closed": (raw(b""), "reset", TRIES, "before it answered"),
     "reset": (reset, "truncated", TRIES, "whole body"),
     "truncated": (answer(b"<p>half", length=1000), "truncated", TRIES, "whole body"),
+    "silence": (endless(b"", b"", 0.1), "timeout", TRIES, "took longer than 1 s"),
+    "drip": (endless(STREAM + b"\r\n", b"x", 0.1), "timeout", TRIES, "took longer than 1 s"),
+    "cut-chunk": (raw(CUT), "truncated", TRIES, "whole body"),
+    "half-gzip": (answer(HALF, "Content-Encoding: gzip"), "truncated", TRIES, "whole body"),
     "too-large": (answer(b"x" * 100, length=1 << 40), "too_large", 1, "larger than"),
     "no-gzip": (answer(b"<p>", "Content-Encoding: gzip"), "undecodable", 1, "decoded as gzip"),
     "no-http": (raw(b"what?\r\n\r\n"), "bad_response", 1, "not valid HTTP"),
@@ -62,8 +82,9 @@ def test_each_failure_has_its_code_its_tries_and_its_text_and_uses_no_budget(
     pages[""] = answer(page(*(f"/{name}" for name in FAILURES), "/good"))
     pages["robots.txt"] = status("404 None")
     env = place.env(
-        PAGE_BACKOFF="10", HOST_BACKOFF="10", HOST_SLOW_AFTER="60000", HOST_DELAY_MAX="0"
-    )
+        PAGE_BACKOFF="10", HOST_BACKOFF="10", HOST_SLOW_AFTER="60000", HOST_DELAY_MAX="0",
+        REQUEST_TIMEOUT="1",
+    )  # fmt: skip
     with serve_hostile(pages) as site, running("scrapy", "work", env=env):
         queue.push(
             {"type": "full-crawl", "url": f"{site.url}/", "jobId": "job", "maxPages": 3}
@@ -122,3 +143,26 @@ def test_retry_after_lies_between_the_tries_of_a_page(
     times = [at for at, path in site.times if path == "/"]
     assert len(times) == TRIES
     assert min(after - before for before, after in itertools.pairwise(times)) > 0.9
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8"])
+def test_faults_of_a_spider_are_counted_and_links_of_wide_encodings_are_followed(
+    place: QueuePlace, queue: QueueReader, encoding: str
+) -> None:
+    """Scrapy writes the Referer of links on UTF-16 and UTF-32 pages as a broken header."""
+    content = page("/a", "/fault", "/b").decode().encode(encoding)
+    pages = {
+        "": answer(content, f"Content-Type: text/html; charset={encoding}"),
+        "robots.txt": status("404 None"),
+    }
+    worker = ("scrapy", "work", "-s", careless_spiders.SETTING)
+    with serve_hostile(pages) as site, running(*worker, env=place.env(PAGE_BACKOFF="10")):
+        queue.push({"type": "full-crawl", "url": f"{site.url}/", "jobId": "job", "attempts": 1})
+        wait_until(lambda: queue.has_ended("job"), 30, "the crawl ends")
+    queue.assert_conserved("job")
+    assert queue.state("job") == "completed", queue.errors("job")
+    assert set(queue.recorded("job")) == {f"{site.url}/{name}" for name in ("", "a", "b")}
+    [(url, error)] = queue.errors("job").items()
+    assert (url, error["code"], error["attempt"]) == (f"{site.url}/fault", "parse_error", 1)
+    assert "LookupError: no price here" in error["message"]
+    assert site.paths.count("/fault") == 1

@@ -17,6 +17,7 @@ from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.processes import run, running, wait_until
+from tests.support.site import serve
 
 
 class SecureSite:
@@ -58,7 +59,7 @@ def site(tmp_path: Path) -> Iterator[SecureSite]:
         def handle_error(self, *args: object) -> None:
             """Clients that refuse the certificate are what this is about."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("", 0), Handler) as server:
         served.url = f"https://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -103,6 +104,28 @@ def test_certificates_are_checked_unless_the_job_says_otherwise(
     assert shown(place, "result", "lax")["metadata"]["tlsVerified"] is False
     assert "tlsVerified" not in shown(place, "result", "strict")["metadata"]
     assert shown(place, "data", "lax")["tlsVerified"] is False
+
+
+def test_what_is_wrong_with_a_certificate_or_a_handshake_is_said_after_the_tries(
+    place: QueuePlace, site: SecureSite
+) -> None:
+    port = site.url.rpartition(":")[2]
+    jobs = {"authority": site.url, "host": f"https://127.0.0.2:{port}"}
+    with contextlib.closing(QueueReader(place.url, place.name)) as queue, serve({}) as plain:
+        jobs["handshake"] = plain.url.replace("http:", "https:")
+        fetch(place, queue, {"url": f"{jobs['authority']}/", "jobId": "authority"})
+        ca = str(site.certificates.ca)
+        rest = [{"url": f"{jobs[name]}/", "jobId": name} for name in ("host", "handshake")]
+        fetch(place, queue, *rest, TLS_CA_FILE=ca)
+        errors = {name: error for name in jobs for error in queue.errors(name).values()}
+    assert {(error["code"], error["attempt"]) for error in errors.values()} == {("tls", 3)}
+    assert site.paths == []
+    for name, words in (
+        ("authority", "unable to get local issuer certificate"),
+        ("host", "not valid for '127.0.0.2'"),
+        ("handshake", "no secure connection to 127.0.0.1"),
+    ):
+        assert words in errors[name]["message"]
 
 
 def test_an_authority_of_the_operator_is_trusted(place: QueuePlace, site: SecureSite) -> None:
