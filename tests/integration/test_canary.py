@@ -117,7 +117,7 @@ def test_no_link_refresh_frame_or_base_leads_inside(
 
 
 @pytest.mark.parametrize("path", ["/robots.txt", "//robots.txt"])
-def test_no_robots_file_leads_inside(
+def test_no_robots_file_and_no_sitemap_leads_inside(
     place: QueuePlace, queue: QueueReader, watched: Canary, path: str
 ) -> None:
     inside = f"http://127.0.0.1:{watched.port}/{path}"
@@ -126,19 +126,32 @@ def test_no_robots_file_leads_inside(
         "/": html(),
     }
     rules = f"User-agent: *\nDisallow: /no\nSitemap: {inside}\n".encode()
-    named: dict[str, Page] = {"/robots.txt": Answer(rules, content_type="text/plain"), "/": html()}
+    index = f"<sitemapindex><sitemap><loc>{inside}</loc></sitemap></sitemapindex>".encode()
+    pages = f"<urlset><url><loc>{inside}/page</loc></url></urlset>".encode()
+    named: dict[str, Page] = {
+        "/robots.txt": Answer(rules + b"Sitemap: /index.xml\nSitemap: /pages.xml\n"
+                              b"Sitemap: /moved.xml\n", content_type="text/plain"),
+        "/index.xml": Answer(index, content_type="application/xml"),
+        "/pages.xml": Answer(pages, content_type="application/xml"),
+        "/moved.xml": Answer(status=302, headers={"Location": inside}),
+        "/": html(),
+    }  # fmt: skip
     with (
         serve(robots, host=PUBLIC) as redirecting,
         serve(named, host=PUBLIC) as naming,
         running("scrapy", "work", env=worker_env(place, watched)),
     ):
         for job_id, site in (("redirecting", redirecting), ("naming", naming)):
-            fields = {"type": "full-crawl", "url": f"{site.url}/", "jobId": job_id, "attempts": 1}
-            queue.push(fields)
+            queue.push(
+                {"type": "full-crawl", "url": f"{site.url}/", "jobId": job_id, "attempts": 1,
+                 "sitemaps": "include"}
+            )  # fmt: skip
         wait_until(lambda: all(map(queue.has_ended, ("redirecting", "naming"))), 30, "both end")
-    assert outcomes(queue, ["redirecting", "naming"]) == {
-        "redirecting": "blocked_address", "naming": "completed",
-    }  # fmt: skip
+    assert outcomes(queue, ["redirecting"]) == {"redirecting": "blocked_address"}
+    assert queue.state("naming") == "completed"
+    assert {"/index.xml", "/pages.xml", "/moved.xml"} <= set(naming.hits)
+    codes = {error["code"] for error in queue.errors("naming").values()}
+    assert codes == {"blocked_address"}
     assert watched.connections == 0
 
 
