@@ -38,7 +38,7 @@ def locate_main(tree: LexborHTMLParser, markup: bytes, url: str) -> MainElement 
         return None
     text = _main_text(markup, url)
     if len(text) >= _MIN_TEXT_CHARS:
-        marked = _marked(body, squeezed(text))
+        marked = marks_of(body, squeezed(text))
         total = marked.get(body.mem_id, 0)
         if total >= _MIN_TEXT_CHARS // 2:
             return MainElement(_smallest(body, marked, _SHARE * total), marked, text)
@@ -74,7 +74,7 @@ def squeezed(text: str) -> str:
     return "".join(text.translate(_UNSEEN).split())
 
 
-def _marked(body: LexborNode, main_text: str) -> dict[int, int]:
+def marks_of(body: LexborNode, main_text: str) -> dict[int, int]:
     """How many characters of the main text are below each element."""
     marked: dict[int, int] = {}
     for node in body.traverse(include_text=True):
