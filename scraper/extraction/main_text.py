@@ -10,7 +10,7 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from scraper.extraction.elements import Elements, Group
+from scraper.extraction.elements import FULL_SORTER, Elements, Group
 from scraper.extraction.limits import MAX_TEXT_CHARS
 from scraper.extraction.text import PERMALINK
 
@@ -62,6 +62,17 @@ def read_main_text(tree: LexborHTMLParser, elements: Elements, cuts: set[str]) -
     if len(text) > MAX_TEXT_CHARS:
         cuts.add("text")
     return text[:MAX_TEXT_CHARS]
+
+
+def read_whole_text(root: LexborNode) -> str:
+    """The paragraphs of all that is in an element, one a line; it is left in pieces."""
+    elements = FULL_SORTER.sort(root)
+    for group in (Group.INVISIBLE, Group.SCRIPT, Group.IMAGE):
+        for node in elements[group]:
+            node.decompose(recursive=False)
+    _keep_lines(elements[Group.PREFORMATTED])
+    _open_inline(elements)
+    return "\n".join(_lines(_paragraphs(root)))[:MAX_TEXT_CHARS]
 
 
 def _main_of(body: LexborNode, elements: Elements) -> LexborNode | None:

@@ -14,6 +14,7 @@ from scraper.extraction.main_content.locate import locate_main
 from scraper.extraction.main_content.prune import prune_main
 from scraper.extraction.main_content.tables import Table, read_tables
 from scraper.extraction.main_content.tokens import estimate_tokens
+from scraper.extraction.main_text import read_whole_text
 from scraper.extraction.text import encodable
 
 _MAX_DEPTH: Final = 200
@@ -23,8 +24,8 @@ _FIRST_HEADING = re.compile(r"^# ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class MainContent:
-    """`token_estimate` is that of the whole markdown; `text` is the main text as trafilatura finds
-    it, one paragraph a line, '' where it finds none.
+    """`token_estimate` is that of the whole markdown; `text` is the same without marks, one
+    paragraph a line, '' where trafilatura finds no main text.
     """
 
     text: str
@@ -53,7 +54,8 @@ def read_main_content(
     prune_main(main, base_url)
     tables = read_tables(main.node, cuts)
     markdown = _markdown(main.node.html or "", base_url)
-    return _content(main.text, markdown, title, tables, cuts)
+    text = read_whole_text(main.node) if main.text else ""
+    return _content(text, markdown, title, tables, cuts)
 
 
 def _content(
@@ -64,9 +66,8 @@ def _content(
     if len(markdown) > limits.MAX_MARKDOWN_CHARS:
         cuts.add("markdown")
         markdown = markdown[: limits.MAX_MARKDOWN_CHARS]
-    text = encodable(text[: limits.MAX_TEXT_CHARS])
     return MainContent(
-        text="\n".join(line for part in text.split("\n") if (line := " ".join(part.split()))),
+        text=encodable(text),
         markdown=markdown,
         token_estimate=estimate_tokens(markdown),
         chunks=split_markdown(markdown, cuts),
