@@ -19,11 +19,19 @@ router = APIRouter(tags=["events"])
 
 _PLACE = r"^[0-9]{1,19}-[0-9]{1,19}(\.[0-9]{1,6})?$"
 _ENDS = frozenset({"workerCompleted", "workerFailed", "jobCancelled"})
+# One event of a stream.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in ("id", "event", "data")},
+        "retry": {"type": "integer"},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "server-sent events: `event` its name, `id` its place, `data` JSON; "
         "`gap` says that events were trimmed before this client came to them",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 
@@ -31,6 +39,9 @@ LastEventId = Annotated[
     str | None,
     Header(alias="Last-Event-ID", pattern=_PLACE, description="go on behind this event"),
 ]
+
+
+Follow = Annotated[bool, Field(description="false: end with the newest event")]
 
 
 class EventFilters(StrictQuery):
@@ -41,13 +52,14 @@ class EventFilters(StrictQuery):
     after: Annotated[
         str | None, Field(pattern=_PLACE, description="as Last-Event-ID; 0-0: from the oldest kept")
     ] = None
-    follow: Annotated[bool, Field(description="false: end with the newest event")] = True
+    follow: Follow = True
 
 
-class Place(StrictQuery):
-    """Where to begin."""
+class Span(StrictQuery):
+    """Where to begin and to end."""
 
     after: Annotated[str | None, Field(pattern=_PLACE, description="as Last-Event-ID")] = None
+    follow: Follow = True
 
 
 def _hub(request: Request) -> EventHub:
@@ -115,10 +127,10 @@ async def job_events(
     request: Request,
     queue: Queue,
     view: VisibleJob,
-    place: Annotated[Place, Query()],
+    span: Annotated[Span, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """From its submission on, or from behind `Last-Event-ID`; ends with the job."""
+    """From its submission on, or from behind `Last-Event-ID`; ends with the job, if not before."""
 
     def wants(event: QueueEvent) -> bool:
         return event.job_id == view.id or event.name == "gap"
@@ -126,10 +138,9 @@ async def job_events(
     def is_last(event: QueueEvent) -> bool:
         return event.name in _ENDS and event.at_ms >= (view.finished_at or 0)
 
-    after = last_event_id or place.after
+    after = last_event_id or span.after
     if after and view.finished_at and int(after.partition("-")[0]) >= view.finished_at:
         return Response(status_code=204)
     reader = _reader(queue, after or f"{view.submitted_at - 1}-0")
-    return StreamingResponse(
-        sse(_hub(request), reader, wants, is_last), media_type="text/event-stream"
-    )
+    found = sse(_hub(request), reader, wants, is_last, follow=span.follow)
+    return StreamingResponse(found, media_type="text/event-stream")

@@ -21,15 +21,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from benchmarks.dashboard import FLAGS
 from tests.support.http_api import Api
 from tests.support.processes import environment, running, wait_until
 from tests.support.redis_server import free_port
 from tests.support.site import Answer, Site, html, serve
 
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
 WITHIN_MS = 20_000
 expect.set_options(timeout=WITHIN_MS)
 
