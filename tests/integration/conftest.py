@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from scraper.jobs import EmbeddedServer
+from tests.support.http_api import OPERATOR, Api, http_server
 from tests.support.processes import environment
+from tests.support.queue_driver import QueueDriver, strict_client
 
 _numbers = itertools.count(1)
 
@@ -38,3 +40,27 @@ class QueuePlace:
 def place(redis_url: str, tmp_path: Path) -> QueuePlace:
     """A queue that no other test uses."""
     return QueuePlace(redis_url, f"test-{tmp_path.name}-{next(_numbers)}")
+
+
+@pytest.fixture(scope="module")
+def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
+    """One queue for a module, so that it needs one HTTP server."""
+    return QueuePlace(redis_url, f"module-{tmp_path_factory.mktemp('where').name}")
+
+
+@pytest.fixture(scope="module")
+def operator(where: QueuePlace) -> Iterator[Api]:
+    """The module's HTTP server, which asks for a token; a client that has the operator's."""
+    with http_server(where.url, where.name, API_TOKEN=OPERATOR) as api:
+        yield api
+
+
+@pytest.fixture
+async def queue(where: QueuePlace) -> AsyncIterator[QueueDriver]:
+    """The module's queue, empty, from behind."""
+    client = strict_client(where.url)
+    driver = QueueDriver(client, where.name)
+    async for key in client.scan_iter(match=f"{driver.keys.prefix}*", count=1000):
+        await client.delete(key)
+    yield driver
+    await client.aclose()

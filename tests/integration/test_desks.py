@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +26,20 @@ from supervisor.desk_http import HttpDesk, ServiceError
 from supervisor.desk_redis import RedisDesk
 from supervisor.orders import NoSupervisorError
 from tests.integration.conftest import QueuePlace
-from tests.support.http_api import OPERATOR, Api, http_server
-from tests.support.queue_driver import QueueDriver, strict_client
+from tests.support.http_api import OPERATOR, Api
+from tests.support.queue_driver import QueueDriver
 
 pytestmark = pytest.mark.anyio
 
 JOB = {"type": "single-page", "url": "http://site.test/", "customerId": "acme"}
 
 
-@pytest.fixture(scope="module")
-def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
-    return QueuePlace(redis_url, f"desk-{tmp_path_factory.mktemp('http').name}")
-
-
-@pytest.fixture(scope="module")
-def api(where: QueuePlace) -> Iterator[Api]:
-    with http_server(where.url, where.name, API_TOKEN=OPERATOR) as served:
-        yield served
-
-
-@pytest.fixture
-async def queue(where: QueuePlace) -> AsyncIterator[QueueDriver]:
-    """The same queue, empty, from behind."""
-    client = strict_client(where.url)
-    driver = QueueDriver(client, where.name)
-    async for key in client.scan_iter(match=f"{driver.keys.prefix}*", count=1000):
-        await client.delete(key)
-    yield driver
-    await client.aclose()
-
-
 @pytest.fixture(params=["redis", "http"])
 async def desk(
-    request: pytest.FixtureRequest, where: QueuePlace, api: Api, queue: QueueDriver
+    request: pytest.FixtureRequest, where: QueuePlace, operator: Api, queue: QueueDriver
 ) -> AsyncIterator[Desk]:
     if request.param == "http":
-        opened: Desk = HttpDesk(f"http://127.0.0.1:{api.port}/", OPERATOR)
+        opened: Desk = HttpDesk(f"http://127.0.0.1:{operator.port}/", OPERATOR)
     else:
         config = load_config({}, redis_url=where.url, queue_name=where.name)
         opened = RedisDesk(await open_queue(config))
@@ -177,8 +155,8 @@ async def test_health_and_the_fleet_are_told(desk: Desk) -> None:
         await desk.order(None, "restart", "worker-1", 5)
 
 
-async def test_a_wrong_token_and_a_wrong_address_are_told_apart(api: Api) -> None:
-    url = f"http://127.0.0.1:{api.port}"
+async def test_a_wrong_token_and_a_wrong_address_are_told_apart(operator: Api) -> None:
+    url = f"http://127.0.0.1:{operator.port}"
     for token in (None, "wrong-token"):
         desk = HttpDesk(url, token)
         with pytest.raises(ServiceRefusesError, match="token"):

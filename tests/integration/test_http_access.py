@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.conftest import QueuePlace
-from tests.support.http_api import OPERATOR, Api, http_server
+from tests.support.http_api import Api, http_server
 from tests.support.processes import run
+from tests.support.tokens import new_token, token_command
 
 JOB = {"type": "single-page", "url": "http://site.test/"}
 
 
 @pytest.fixture(scope="module")
-def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
-    return QueuePlace(redis_url, f"access-{tmp_path_factory.mktemp('http').name}")
-
-
-@pytest.fixture(scope="module")
-def operator(where: QueuePlace) -> Iterator[Api]:
-    """A server that needs a token, and a client that has the operator's."""
-    with http_server(where.url, where.name, API_TOKEN=OPERATOR) as api:
-        yield api
-
-
-def token_of(where: QueuePlace, *arguments: str) -> dict[str, str]:
-    done = run("supervisor", "token", "create", "--json", *arguments, env=where.env())
-    assert done.returncode == 0, done.stderr
-    made: dict[str, str] = json.loads(done.stdout)
-    return made
-
-
-@pytest.fixture(scope="module")
 def acme(where: QueuePlace, operator: Api) -> Api:
-    return operator.by(token_of(where, "--customer-id", "acme")["token"])
+    return operator.by(new_token(where.env(), "--customer-id", "acme")["token"])
 
 
 @pytest.fixture(scope="module")
 def other(where: QueuePlace, operator: Api) -> Api:
-    return operator.by(token_of(where, "--customer-id", "other", "--name", "theirs")["token"])
+    return operator.by(
+        new_token(where.env(), "--customer-id", "other", "--name", "theirs")["token"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,13 +80,13 @@ def test_events_of_other_customers_are_not_heard(acme: Api, other: Api, operator
 
 
 def test_a_revoked_token_is_refused_at_once(where: QueuePlace, operator: Api) -> None:
-    made = token_of(where, "--operator", "--name", "for a day")
+    made = new_token(where.env(), "--operator", "--name", "for a day")
     client = operator.by(made["token"])
     assert client.get("/workers").status == 200
-    listed = run("supervisor", "token", "list", env=where.env())
+    listed = token_command(where.env(), "list")
     assert made["id"] in listed.stdout
     assert made["token"] not in listed.stdout
-    assert run("supervisor", "token", "revoke", made["id"], env=where.env()).returncode == 0
+    assert token_command(where.env(), "revoke", made["id"]).exit_code == 0
     assert client.get("/workers").code == "token_wrong"
     again = run("supervisor", "token", "revoke", made["id"], env=where.env())
     assert (again.returncode, "token list" in again.stderr) == (1, True)
@@ -112,7 +95,7 @@ def test_a_revoked_token_is_refused_at_once(where: QueuePlace, operator: Api) ->
 def test_a_token_made_closes_a_server_that_was_open(redis_url: str, place: QueuePlace) -> None:
     with http_server(redis_url, place.name) as api:
         assert api.get("/jobs").status == 200
-        made = token_of(place, "--customer-id", "acme")
+        made = new_token(place.env(), "--customer-id", "acme")
         assert api.get("/jobs").code == "token_missing"
         assert api.by(made["token"]).get("/jobs").status == 200
 

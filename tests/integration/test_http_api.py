@@ -5,39 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from scraper.jobs.leases import Filtered, PageOutcome
 from tests.integration.conftest import QueuePlace
 from tests.support.http_api import Api, http_server
-from tests.support.queue_driver import QueueDriver, strict_client, submission
+from tests.support.queue_driver import QueueDriver, submission
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
-    """One queue for this module, so that it needs one server."""
-    return QueuePlace(redis_url, f"http-{tmp_path_factory.mktemp('http').name}")
 
 
 @pytest.fixture(scope="module")
 def api(where: QueuePlace) -> Iterator[Api]:
     with http_server(where.url, where.name) as served:
         yield served
-
-
-@pytest.fixture
-async def queue(where: QueuePlace) -> AsyncIterator[QueueDriver]:
-    """The same queue, empty, from behind."""
-    client = strict_client(where.url)
-    driver = QueueDriver(client, where.name)
-    async for key in client.scan_iter(match=f"{driver.keys.prefix}*", count=1000):
-        await client.delete(key)
-    yield driver
-    await client.aclose()
 
 
 JOB = {"type": "single-page", "url": "http://site.test/", "customerId": "acme"}

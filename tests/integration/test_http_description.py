@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
 from scraper.jobs.leases import Filtered, PageOutcome
 from scraper.jobs.model import JobSpec
 from tests.integration.conftest import QueuePlace
-from tests.support.http_api import OPERATOR, Api, Reply, http_server
-from tests.support.processes import run
+from tests.support.http_api import OPERATOR, Api, Reply
 from tests.support.queue_driver import QueueDriver, strict_client
+from tests.support.tokens import new_token
 
 EXAMPLES = int(os.environ.get("HTTP_EXAMPLES", "12"))
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -32,17 +32,6 @@ JOB = {"type": "single-page", "url": "http://site.test/"}
 # Of each preview a process of its own is made.
 PREVIEWS = 2
 NOBODY = "http://127.0.0.1:9/"
-
-
-@pytest.fixture(scope="module")
-def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
-    return QueuePlace(redis_url, f"described-{tmp_path_factory.mktemp('http').name}")
-
-
-@pytest.fixture(scope="module")
-def operator(where: QueuePlace) -> Iterator[Api]:
-    with http_server(where.url, where.name, API_TOKEN=OPERATOR) as api:
-        yield api
 
 
 def description(api: Api) -> dict[str, Any]:
@@ -134,12 +123,6 @@ MARK = "not-for-acme"
 PLACES = {"workerId": "worker-1", "deliveryId": "1-1"}
 
 
-def token_of(where: QueuePlace, customer: str) -> str:
-    done = run("supervisor", "token", "create", "--customer-id", customer, env=where.env())
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def calls(api: Api) -> Iterator[tuple[str, str]]:
     """Every method and path of the description."""
     for path, operations in description(api)["paths"].items():
@@ -148,8 +131,8 @@ def calls(api: Api) -> Iterator[tuple[str, str]]:
 
 
 def test_no_endpoint_leads_to_another_customers_things(where: QueuePlace, operator: Api) -> None:
-    acme = operator.by(token_of(where, "acme"))
-    other = operator.by(token_of(where, "other"))
+    acme = operator.by(new_token(where.env(), "--customer-id", "acme")["token"])
+    other = operator.by(new_token(where.env(), "--customer-id", "other")["token"])
     job = {"type": "full-crawl", "url": f"http://{MARK}.test/", "metadata": {"of": MARK}}
     for job_id in ("theirs", "theirs-ended"):
         other.post("/jobs", {**job, "jobId": job_id})

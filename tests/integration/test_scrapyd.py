@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from scraper.jobs.leases import PageOutcome
 from tests.integration.conftest import QueuePlace
 from tests.support.http_api import Api, Reply, http_server
-from tests.support.queue_driver import QueueDriver, strict_client
+from tests.support.queue_driver import QueueDriver
 
 pytestmark = pytest.mark.anyio
 
@@ -49,25 +49,9 @@ def scrapyd(where: QueuePlace, **env: str) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def where(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> QueuePlace:
-    return QueuePlace(redis_url, f"scrapyd-{tmp_path_factory.mktemp('scrapyd').name}")
-
-
-@pytest.fixture(scope="module")
 def api(where: QueuePlace) -> Iterator[Api]:
     with scrapyd(where) as served:
         yield served
-
-
-@pytest.fixture
-async def queue(where: QueuePlace) -> AsyncIterator[QueueDriver]:
-    """The same queue, empty, from behind."""
-    client = strict_client(where.url)
-    driver = QueueDriver(client, where.name)
-    async for key in client.scan_iter(match=f"{driver.keys.prefix}*", count=1000):
-        await client.delete(key)
-    yield driver
-    await client.aclose()
 
 
 def post(api: Api, path: str, form: str = "") -> Reply:
