@@ -35,8 +35,8 @@ IDLE_POLL_S = 0.5
 # for: a call costs as much as several pages.
 AHEAD = 3
 REFILL_AT = 1
-# While call after call is granted in full, the frontier is rich: then twice as many a call.
-AHEAD_OF_RICH = 5
+# While call after call is granted in full, the frontier is rich: then four times as many a call.
+AHEAD_OF_RICH = 9
 RICH_STREAK = 4
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 # A page of a host with a delay is handed out this long before its start: so that it is connected

@@ -33,8 +33,8 @@ def worker_environment(plan: Plan) -> dict[str, str]:
         "LOG_LEVEL": "warning",
         "WORKER_CONCURRENCY": str(JOBS_AT_ONCE if single else 2),
         "PAGE_CONCURRENCY": str(JOBS_AT_ONCE if single else 16),
-        "HOST_CONCURRENCY": "256",
-        "HOST_CONCURRENCY_TURBO": "256",
+        "HOST_CONCURRENCY": "1000",
+        "HOST_CONCURRENCY_TURBO": "1000",
         "ALLOW_PRIVATE_HOSTS": "127.0.0.0/8",
         "MAX_JOB_DURATION": "3600000",
     }

@@ -151,7 +151,7 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "reclaim",
-        "last request and what it was granted, pools",
+        "last request and what it was granted, pools, whether it waits for work",
     ),
     KeySpec(
         "leases:<instance>",

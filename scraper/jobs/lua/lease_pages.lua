@@ -95,7 +95,7 @@ end
 local function found_on_of(id, parent)
   local of_job = parents[id]
   if not of_job then
-    of_job = {['-1'] = ''}
+    of_job = {}
     parents[id] = of_job
   end
   local url = of_job[parent]
@@ -195,12 +195,14 @@ end
 -- The lane whose turn it is over all pools of this worker; the turns of a customer are the same in
 -- all of them, so that its jobs go by their rank.
 local function head_of_pools()
-  local best
+  local best, heads = nil, 0
   for _, pool in ipairs(pools) do
     local head = turns_head(P .. 'ready:' .. pool)
+    if head then heads = heads + 1 end
     if head and (not best or is_before(head, best)) then best = head end
   end
-  if best then best.job = job_of_lane(best.lane) end
+  if not best then return nil end
+  best.job, best.is_alone = job_of_lane(best.lane), best.is_alone and heads == 1
   return best
 end
 
@@ -245,9 +247,7 @@ local function turn_of_other(head, mine)
     (head.priority > mine.priority or head.priority == mine.priority and head.turn < mine.turn)
 end
 
-local function choose()
-  local head = head_of_pools()
-  if not head then return nil end
+local function choose(head)
   if held[head.job] and slots > 0 then return head end
   if slots > 0 then return head, 'slots' end
   local mine = head_of_held()
@@ -260,27 +260,15 @@ local function choose()
   return nil
 end
 
--- All that is wanted at once while nobody else waits, else a turn.
-local function quantum()
-  local lanes = 0
-  for _, pool in ipairs(pools) do
-    local ready = P .. 'ready:' .. pool
-    local top = call('ZRANGE', ready, 0, 1)
-    for _, priority in ipairs(top) do
-      for _, customer in ipairs(call('ZRANGE', ready .. '|' .. priority, 0, 1)) do
-        lanes = lanes + call('ZCARD', ready .. '|' .. priority .. '|' .. customer)
-        if lanes > 1 then return QUANTUM end
-      end
-    end
-  end
-  return want
-end
-
 local function lease()
-  local turn = quantum()
+  local turn
   for _ = 1, LOOKS do
     if #tokens >= want then return end
-    local pick, budget = choose()
+    local head = head_of_pools()
+    if not head then return end
+    -- All that is wanted at once while nobody else waits, else a turn.
+    turn = turn or head.is_alone and want or QUANTUM
+    local pick, budget = choose(head)
     if not pick then return end
     local before = #tokens
     try_lane(pick.lane, math.min(turn, want - before))
@@ -364,7 +352,7 @@ local function run()
   start()
   call('ZADD', P .. 'workers', NOW + tonumber(ARGV[7]), worker)
   call('DEL', P .. 'wake:' .. worker)
-  local last = fields(worker_key(worker), 'request', 'granted')
+  local last = fields(worker_key(worker), 'request', 'granted', 'idle')
   local is_new = last[1] ~= request
   if is_new then housekeeping() end
   local gone = {}
@@ -387,8 +375,11 @@ local function run()
   end
   -- A worker that got something waits for more only while it may take on another job.
   local is_waiting = #tokens == 0 or #tokens < want and slots + ahead + spare > 0
-  for _, pool in ipairs(pools) do
-    call(is_waiting and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
+  if is_waiting or last[3] ~= '0' then
+    for _, pool in ipairs(pools) do
+      call(is_waiting and 'SADD' or 'SREM', P .. 'idle:' .. pool, worker)
+    end
+    call('HSET', worker_key(worker), 'idle', is_waiting and '1' or '0')
   end
   local new_jobs = new_jobs_told()
   return {NOW, next_due(), told, new_jobs, gone}

@@ -35,6 +35,11 @@ local function begin(keys, args)
   is_tidied_later = false
 end
 
+-- A number as text, exactly.
+local function text_of(number)
+  return number % 1 == 0 and whole(number) or string.format('%.17g', number)
+end
+
 -- The number that a text says; small ones are kept, for reading one costs a hundred steps.
 local read_numbers = {}
 local function number_in(text)

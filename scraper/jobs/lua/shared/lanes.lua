@@ -136,8 +136,8 @@ end
 -- `spacing` ms lie between the starts of `pages` fetches and to the next one (0: nothing does).
 local function host_enter(host, pages, start_at, spacing)
   local key = host_key(host)
-  if call('HINCRBY', key, 'in_flight', pages) == pages then call('PERSIST', key) end
-  if spacing > 0 then call('HSET', key, 'next_at', start_at + pages * spacing) end
+  if call('HINCRBY', key, 'in_flight', whole(pages)) == pages then call('PERSIST', key) end
+  if spacing > 0 then call('HSET', key, 'next_at', text_of(start_at + pages * spacing)) end
 end
 
 -- One start at `start_at` that no lease was granted for; the host may have no page in flight.
@@ -231,7 +231,7 @@ end
 -- `pages` fetches of a host are over: as many parked lanes may go on.
 local function host_leave(host, pages)
   local key = host_key(host)
-  local left = call('HINCRBY', key, 'in_flight', -pages)
+  local left = call('HINCRBY', key, 'in_flight', whole(-pages))
   local f = fields(key, 'next_at', 'paused_until', 'pace_until')
   local at = math.max(number_of(f[1]), number_of(f[2]))
   if left <= 0 then

@@ -40,7 +40,7 @@ local function job_load(id, names)
   for i, name in ipairs(names) do
     local value = values[i]
     if NUMBERS[name] then
-      job[name] = value and tonumber(value) or 0
+      job[name] = value and number_in(value) or 0
     elseif value then
       job[name] = value
     end
