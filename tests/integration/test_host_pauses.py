@@ -113,3 +113,23 @@ def test_a_slow_host_is_fetched_from_less_often_and_its_job_says_so(
     # Half of the answer's time lies between two starts: two are in flight, not four.
     assert gaps[0] > 0.1
     assert reason == "slow_host"
+
+
+def test_a_redirect_to_a_host_that_rests_waits_for_the_end_of_its_rest(
+    place: QueuePlace, queue: QueueReader
+) -> None:
+    answers = Refusing(0, 4.0, {"Retry-After": "4"})
+    with (
+        serve(default=answers) as resting,
+        serve({"/": Answer(status=302, headers={"Location": f"{resting.url}/end"})}) as site,
+        running("scrapy", "work", env=place.env(PAGE_BACKOFF="10")),
+    ):
+        queue.push({"type": "single-page", "url": f"{resting.url}/first", "jobId": "first"})
+        wait_until(lambda: queue.counts("first")["delayed"], 30, "the refusal is noted")
+        queue.push({"type": "single-page", "url": f"{site.url}/", "jobId": "job"})
+        wait_until(lambda: queue.has_ended("first") and queue.has_ended("job"), 30, "both end")
+    assert queue.recorded("job") == [f"{resting.url}/end"]
+    assert queue.errors("job") == {}
+    began_s = answers.refused[0]
+    assert [at for at, _ in resting.times if began_s + 0.1 < at < began_s + 3.9] == []
+    assert site.hits["/"] == 2
