@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from pathlib import Path
 
 
@@ -107,6 +108,7 @@ PEERS = {
 
 def main():
     logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     kind, pages = sys.argv[1], json.loads(Path(sys.argv[2]).read_text())
     found = {}
     for peer in PEERS[kind]:
@@ -121,6 +123,7 @@ def main():
                 output[page["id"]] = None
             cpu_s += time.process_time() - started
         found[peer.__name__] = {"output": output, "cpu_s": cpu_s}
+        print(f"{peer.__name__}: {len(pages)} pages in {cpu_s:.0f} s of CPU", file=sys.stderr)
     json.dump(found, sys.stdout, default=str)
 
 
