@@ -103,9 +103,14 @@ def read_headings(nodes: Sequence[LexborNode], cuts: set[str]) -> list[Heading]:
         if len(headings) == limits.MAX_HEADINGS or chars_left < 0:
             cuts.add("headings")
             return headings
-        raw = raw_text(node)
+        # As in `read_anchors`: most of them need neither call.
+        raw = node.text()
+        if "{" in raw:
+            raw = raw_text(node)
         chars_left -= len(raw)
-        text = collapsed(raw, limits.MAX_HEADING_CHARS).rstrip(PERMALINK)
+        is_usual = len(raw) <= limits.MAX_HEADING_CHARS
+        text = " ".join(raw.split()) if is_usual else collapsed(raw, limits.MAX_HEADING_CHARS)
+        text = text.rstrip(PERMALINK)
         if text:
             level = int((node.tag or "h6")[1])
             headings.append({"level": level, "text": text})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
@@ -52,8 +52,7 @@ class Extras:
 NO_EXTRAS: Final = Extras()
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedPage:
+class ParsedPage(NamedTuple):
     """What was read of a page; nothing in it refers to the parsed tree.
 
     Texts have single blanks for all white space, and no NUL or lone surrogates. With
