@@ -101,10 +101,13 @@ def _leased_page(token: bytes, lease: bytes, found_on: bytes, terms: bytes) -> L
     )  # fmt: skip
 
 
-def _size(page: PageCommit) -> int | str:
-    """The body's size, and what the fetch told of its host, if anything."""
-    strain_ms = page.host_strain_ms
-    return f"{page.body_bytes} {strain_ms}" if strain_ms else page.body_bytes
+def _head(page: PageCommit) -> str:
+    """What is told of a page in one text, which many have in common."""
+    outcome = page.outcome.value
+    if page.outcome is PageOutcome.DONE and any(" " in link for link in page.links):
+        outcome = "done+"
+    strain = f" {page.host_strain_ms}" if page.host_strain_ms else ""
+    return f"{outcome} {len(page.links)} {len(page.filtered) + len(page.charged)}{strain}"
 
 
 class Transitions:
@@ -190,13 +193,8 @@ class Transitions:
         """End leases; one outcome a page. A void token changes nothing (LEASE_LOST)."""
         args: list[Any] = [worker, memory]
         for page in pages:
-            outcome = page.outcome.value
-            if outcome == "done" and any(" " in link for link in page.links):
-                outcome = "done+"
-            reasons = len(page.filtered) + len(page.charged)
-            head = f"{outcome} {len(page.links)} {reasons}"
             url = "" if page.url == page.leased_url else page.url
-            args += [page.token, head, url, page.payload, _size(page)]
+            args += [page.token, _head(page), url, page.payload, page.body_bytes]
             if page.outcome is not PageOutcome.DONE:
                 args += [page.code, page.retry_delay_ms, page.host_pause_ms]
             args += page.links

@@ -3,9 +3,9 @@
 -- lease, and finish the job if this was its last open page. A stale token changes nothing.
 -- KEYS[1] string `{queue}:meta`
 -- ARGV    1 worker instance, 2 the worker's memory (JSON), then per page:
---         token, "<outcome> <n links> <n reasons>" (done | done+ | failed | skipped | retry),
---         final URL ('' = the lease's), record or error (JSON),
---         "<body bytes>[ <strain of its host, see host_strain>]",
+--         token, "<outcome> <n links> <n reasons>[ <strain of its host, see host_strain>]" (done |
+--         done+ | failed | skipped | retry), final URL ('' = the lease's), record or error (JSON),
+--         body bytes,
 --         for all but done: code (of a skipped page "<code>[ <note>]"), retry delay ms, host pause
 --         ms,
 --         n links x "<url>", for done+ "<url>[ <extra>]",
@@ -60,11 +60,12 @@ local function job_of(id)
 end
 
 local function head_in(text)
-  local outcome, links, found = string.match(text, '^(%S+) (%d+) (%d+)$')
+  local outcome, links, found, strain = string.match(text, '^(%S+) (%d+) (%d+) ?(%-?%d*)$')
   local is_done = outcome == 'done' or outcome == 'done+'
   local values = is_done and 5 or 8
   local head = {outcome = outcome, links = tonumber(links), reasons = tonumber(found),
-                is_done = is_done, has_extras = outcome == 'done+', values = values}
+                is_done = is_done, has_extras = outcome == 'done+', values = values,
+                strain = tonumber(strain)}
   head.length = values + head.links + head.reasons
   heads[text] = head
   return head
@@ -231,7 +232,7 @@ end
 -- A page that is known already was perhaps found nearer now: while it waits its lower depth wins.
 local function come_nearer(job, url, depth)
   local known = known_page(job, url)
-  if tonumber(known.depth) > depth then
+  if number_in(known.depth) > depth then
     set_page(job, url, page_pack('q', whole(depth), known.parent, known.attempts, known.note))
   end
 end
@@ -397,13 +398,9 @@ local function commit_one(i)
   local place, head = place_of[i], head_of[i]
   if not place then return 'lost' end
   local job, a = place.of_job, starts[i]
-  local body_bytes = tonumber(ARGV[a + 4])
-  if not body_bytes then
-    local strain
-    body_bytes, strain = string.match(ARGV[a + 4], '^(%d+) (%-?%d+)$')
-    host_strain(place.host, tonumber(strain))
-  end
-  job.body_bytes = job.body_bytes + body_bytes
+  if head.strain then host_strain(place.host, head.strain) end
+  -- Addition reads the text, at half of what `tonumber` costs.
+  job.body_bytes = job.body_bytes + ARGV[a + 4]
   if head.reasons > 0 then add_filtered(job, i) end
   local status, outcome, code, payload, delay = 'ok', head.outcome, nil, nil, nil
   if head.is_done then
