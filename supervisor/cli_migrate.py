@@ -9,10 +9,12 @@ import click
 
 from scraper.jobs import Config, load_config, open_queue
 from scraper.jobs.connection import check_server
-from scraper.jobs.migration import Migration, MigrationRefusedError
+from scraper.jobs.migration import KEYS_AT_ONCE, Migration, MigrationRefusedError
 from supervisor.cli_output import err, print_json
 
 EMBEDDED = "embedded"
+# A multiple of the keys that are copied at once.
+TELL_EVERY = 20 * KEYS_AT_ONCE
 
 
 @click.command()
@@ -57,12 +59,17 @@ async def _move(source: Config, target: Config, is_forced: bool) -> dict[str, An
             if not facts.is_fit:
                 faults = "; ".join(str(it) for it in facts.problems if it.is_fatal)
                 raise MigrationRefusedError(f"the target cannot keep jobs: {faults}")
-            moved = await Migration(old, new, is_forced=is_forced).run()
+            moved = await Migration(old, new, is_forced=is_forced, on_progress=_tell).run()
             return {"keys": moved.keys, "jobs": moved.jobs, "leases": moved.leases}
         finally:
             await new.shutdown()
     finally:
         await old.shutdown()
+
+
+def _tell(keys: int) -> None:
+    if keys % TELL_EVERY == 0:
+        err.print(f"{keys} keys so far", markup=False)
 
 
 COMMANDS = (migrate,)
