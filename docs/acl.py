@@ -51,6 +51,8 @@ _KEYS = r"~{scrape-queue}:* ~scrape-queue ~*:start_urls ~{*:start_urls}:*"
 _OTHERS = (
     # By the manuals of Redis, for those who replicate or watch; without them leave the lines out.
     "user replica on ><password> +psync +replconf +ping",
+    # `redis-cli --rdb`.
+    "user backup on ><password> +sync +replconf +ping",
     "user sentinel on ><password> allchannels +multi +slaveof +ping +exec +subscribe "
     "+config|rewrite +role +publish +info +client|setname +client|kill +script|kill",
     "user admin on ><password> ~* &* +@all",

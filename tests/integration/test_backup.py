@@ -16,6 +16,7 @@ from tests.chaos.fleet import fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.support.processes import environment, wait_until
 from tests.support.redis_server import debian_redis, free_port, libraries, server_process
+from tests.support.server_kinds import PASSWORD, write_acl
 from tests.support.site import Site, serve, tree
 
 QUEUE = "scrape-queue"
@@ -70,25 +71,26 @@ def test_a_copy_of_the_data_folder_made_while_it_runs_can_be_worked_on(
 
 
 def test_a_snapshot_of_a_redis_at_work_can_be_worked_on(site: Site, tmp_path: Path) -> None:
-    binary = debian_redis()
-    client = binary.with_name("redis-cli")
-    with server_on(tmp_path / "old") as (url, port):
+    client = debian_redis().with_name("redis-cli")
+    folder = tmp_path / "new"
+    with server_on(tmp_path / "old") as port:
+        url = url_of("admin", port)
         QueueReader(url, QUEUE).push({**CRAWL, "url": f"{site.url}/0"})
         with crawling(url, 0.2):
             subprocess.run(
-                [str(client), "-p", str(port), "--rdb", str(tmp_path / "backup.rdb")], check=True,
-                capture_output=True, timeout=60, env={**os.environ, **libraries(client)},
+                [str(client), "-u", url_of("backup", port), "--rdb", str(tmp_path / "backup.rdb")],
+                check=True, capture_output=True, timeout=60,
+                env={**os.environ, **libraries(client)},
             )  # fmt: skip
-    folder = tmp_path / "new"
     folder.mkdir()
     shutil.copy(tmp_path / "backup.rdb", folder / "dump.rdb")
-    with server_on(folder) as (url, port):
-        queue = QueueReader(url, QUEUE)
+    with server_on(folder) as port:
+        queue = QueueReader(url_of("admin", port), QUEUE)
         queue.redis.config_set("appendonly", "yes")
         wait_until(lambda: not rewrites(queue), 60, "the append-only file is written")
         queue.close()
-    with server_on(folder, "--appendonly", "yes") as (url, port):
-        assert_the_crawl_ends(url, site)
+    with server_on(folder, "--appendonly", "yes") as port:
+        assert_the_crawl_ends(url_of("admin", port), site)
 
 
 def rewrites(queue: QueueReader) -> bool:
@@ -96,20 +98,18 @@ def rewrites(queue: QueueReader) -> bool:
     return bool(seen["aof_rewrite_in_progress"] or seen["aof_rewrite_scheduled"])
 
 
+def url_of(user: str, port: int) -> str:
+    return f"redis://{user}:{PASSWORD}@127.0.0.1:{port}"
+
+
 @contextmanager
-def server_on(folder: Path, *more: str) -> Iterator[tuple[str, int]]:
-    """Redis 7 with this folder."""
+def server_on(folder: Path, *more: str) -> Iterator[int]:
+    """The port of a Redis 7 with this folder and the shipped ACL file."""
     folder.mkdir(exist_ok=True)
     port = free_port()
-    url = f"redis://127.0.0.1:{port}"
     arguments = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--repl-diskless-sync-delay",
-        "0",
-        *more,
-    ]
-    with server_process(folder, arguments, url, debian_redis()):
-        yield url, port
+        "--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0",
+        "--aclfile", str(write_acl(folder)), *more,
+    ]  # fmt: skip
+    with server_process(folder, arguments, url_of("admin", port), debian_redis()):
+        yield port
