@@ -20,6 +20,7 @@ from tests.integration.conftest import QueuePlace
 from tests.support.http_api import OPERATOR, http_server
 from tests.support.processes import ROOT
 from tests.support.queue_driver import QueueDriver
+from tests.support.redis_server import free_port
 from tests.support.services import service_on, until
 from tests.support.webhook_receiver import SECRET, Call, Receiver, receiver
 
@@ -121,6 +122,25 @@ async def test_receiver_that_fails_hangs_redirects_and_comes_back(place: QueuePl
         errors = {line["error"] for line in log["deliveries"]}
         assert "no answer within 0.3 s" in errors or "answered 500" in errors
         assert (log["waiting"], log["attempts"], log["failingSince"]) == (0, 0, None)
+
+
+async def test_receiver_that_is_away_for_an_hour_gets_all_when_it_is_back(
+    place: QueuePlace,
+) -> None:
+    """The real waits, from 1 s on and doubling up to an hour, in a two-thousandth of the time: an
+    hour's absence is the first twelve attempts."""
+    port = free_port()
+    waits = {"webhook_backoff_s": 0.0005, "webhook_backoff_max_s": 1.8, "webhook_give_up_s": 43.2}
+    async with queue_with(place, **waits) as queue, delivering(queue):
+        await crawl(queue, "one", f"http://127.0.0.1:{port}/hook")
+        await until_log(queue, "one", lambda log: log["attempts"] >= 12, 60)
+        log = await queue.webhooks.log("one")
+        assert log["waiting"] == 7, "nothing was given up, and what came later waits behind it"
+        assert {line["event"] for line in log["deliveries"]} == {"workerActive"}
+        async with receiver(port=port) as found:
+            await until(lambda: all_of(found, "one"), 60)
+            assert found.events("one") == list(range(1, 8))
+            assert not found.forged
 
 
 async def test_dead_receiver_holds_back_no_other_job(place: QueuePlace) -> None:

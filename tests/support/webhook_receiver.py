@@ -81,9 +81,9 @@ class Receiver:
 
 @asynccontextmanager
 async def receiver(
-    answer: Callable[[Call], int | str | None] | None = None,
+    answer: Callable[[Call], int | str | None] | None = None, port: int = 0
 ) -> AsyncIterator[Receiver]:
-    """A receiver on a free port of loopback, while the block runs."""
+    """A receiver on loopback, on that port or a free one, while the block runs."""
     found = Receiver()
     if answer is not None:
         found.answer = answer
@@ -91,7 +91,7 @@ async def receiver(
     app.router.add_route("*", "/{path:.*}", found.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     try:
