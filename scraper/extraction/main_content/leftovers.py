@@ -1,7 +1,7 @@
 """Takes out of an article what trafilatura left out, on pages that it has read well.
 
 Between the paragraphs of an article stand galleries, teasers, calls to subscribe, credits. Their
-markup is of a thousand kinds; trafilatura tells them by their text. It is trusted where nearly all
+markup is of a thousand kinds; trafilatura tells them by their text. It is trusted where most of the
 text is what it took: elsewhere it drops what a reader came for.
 """
 
