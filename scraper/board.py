@@ -77,6 +77,7 @@ class Board:
         end = _HEAD_BYTES + (places + 1) * _TOKEN_BYTES
         self._tokens = view[_HEAD_BYTES:end]
         self._since = view[end : end + (places + 1) * _NUMBER_BYTES].cast("d")
+        self._now_token, self._now_since = self._tokens[-_TOKEN_BYTES:], self._since[-1:]
         self._words = view[end + (places + 1) * _NUMBER_BYTES :][:_WORDS_BYTES]
         self._free = list(range(places - 1, -1, -1))
 
@@ -132,7 +133,7 @@ class Board:
 
     def mark(self, token: str) -> PageMark:
         """What shows a page as the one that is worked on right now: only one at a time is."""
-        return PageMark(self._tokens[-_TOKEN_BYTES:], self._since[-1:], _padded(token))
+        return PageMark(self._now_token, self._now_since, _padded(token))
 
     def say(self, words: str) -> None:
         """Why this worker is about to end, for its supervisor to tell; cut at 512 bytes."""
