@@ -25,7 +25,7 @@ LIMITS = by_scale(
     ),
     RestartLimits(),
 )  # fmt: skip
-LASTS_S = 1.5 * LIMITS.fleet_window_s
+LASTS_S = by_scale(1.5, 1.1) * LIMITS.fleet_window_s
 
 
 def most_in_a_window(moments_s: list[float], window_s: float) -> int:
