@@ -29,7 +29,7 @@ LIMITS = by_scale(
 )
 HOLD_S = by_scale(1.5, 15.0)
 ROUNDS = by_scale(1, 5)
-WITHIN_S = by_scale(120, 300)
+WITHIN_S = by_scale(120, 600)
 CRASH = "killed by SIGSEGV (native code crashed)"
 
 pytestmark = pytest.mark.timeout(WITHIN_S + 60)
