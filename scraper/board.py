@@ -40,6 +40,7 @@ class _Number(IntEnum):
     PAGES_BEGUN = 5
     PAGES_DONE = 6
     PAGES_IN_HAND = 7
+    BEGUN_S = 8
     RELIEF_LEVEL = 16
 
 
@@ -110,7 +111,7 @@ class Board:
         """The page's response is handed to its callback; the place to give to `end`, -1 when there
         are more such pages at once than places: that page is not seen."""
         numbers, now_s = self._numbers, time.monotonic()
-        numbers[_Number.PARSE_S] = now_s
+        numbers[_Number.PARSE_S] = numbers[_Number.BEGUN_S] = now_s
         numbers[_Number.PAGES_BEGUN] += 1
         if not self._free:
             return -1
@@ -156,6 +157,11 @@ class Board:
     def parse_s(self) -> float:
         """Since when a callback holds the interpreter."""
         return float(self._numbers[_Number.PARSE_S])
+
+    @property
+    def begun_s(self) -> float:
+        """When a callback was last called."""
+        return float(self._numbers[_Number.BEGUN_S])
 
     @property
     def pages_begun(self) -> int:

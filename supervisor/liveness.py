@@ -42,7 +42,8 @@ class Pulse:
     """What is seen of a worker from outside. Moments are monotonic seconds, 0 for never.
 
     `is_stopped`: by SIGSTOP. `fetching`: pages in hand whose handling has not begun. `moved_s`:
-    when a page of it last began or ended.
+    when a page of it last began or ended. `begun_s`: when a callback of it was last called.
+    `busy_s`: when it was last seen to be busy.
     """
 
     started_s: float
@@ -51,6 +52,8 @@ class Pulse:
     is_stopped: bool = False
     fetching: int = 0
     moved_s: float = 0.0
+    begun_s: float = 0.0
+    busy_s: float = 0.0
 
 
 class Vitality(enum.Enum):
@@ -77,19 +80,22 @@ def examine(
     for what happened before. `redis_since_s`: since when Redis has answered this process without
     a failure, None: it does not.
     """
-    last_s = max(pulse.tick_s, pulse.started_s, awake_s)
-    silent_s = now_s - last_s
+    since_s = max(pulse.started_s, awake_s)
+    # Callbacks that are called one after another leave the loop no turn to tick: none of them is
+    # to blame for the time of those before it.
+    silent_s = now_s - max(pulse.tick_s, pulse.begun_s, since_s)
     limit_s = limits.stall_s if pulse.tick_s else limits.start_s
     if silent_s > limit_s:
         what = "is stopped (SIGSTOP)" if pulse.is_stopped else "its event loop has not run"
         if not pulse.tick_s and not pulse.is_stopped:
             what = "has not come up"
         return Finding(Vitality.STUCK, silent_s, f"{what} for {silent_s:.1f} s")
-    if silent_s > min(BUSY_AFTER_S, limits.stall_s / 4):
+    if now_s - max(pulse.tick_s, since_s) > min(BUSY_AFTER_S, limits.stall_s / 4):
         return Finding(Vitality.BUSY, silent_s)
     reason = ""
     if redis_since_s is not None:
-        quiet_s = now_s - max(pulse.redis_s, pulse.started_s, awake_s, redis_since_s)
+        # While it was busy it could not ask.
+        quiet_s = now_s - max(pulse.redis_s, since_s, redis_since_s, pulse.busy_s)
         if quiet_s > limits.redis_s:
             reason = f"no call of it to Redis has come back for {quiet_s:.1f} s"
     if pulse.fetching and now_s - max(pulse.moved_s, awake_s) > limits.fetch_s:

@@ -37,6 +37,7 @@ class _Seen:
     begun: int = 0
     done: int = 0
     moved_s: float = 0.0
+    busy_s: float = 0.0
     cpu_s: float = 0.0
     cpu_at_s: float = 0.0
     cpu_percent: float | None = None
@@ -105,9 +106,12 @@ class LivenessWatch:
             return None
         pulse = Pulse(
             slot.started_s, board.tick_s, board.redis_s, is_stopped, board.pages_in_hand,
-            seen.moved_s,
+            seen.moved_s, board.begun_s, seen.busy_s,
         )  # fmt: skip
-        return examine(pulse, self._limits, now_s, awake_s, self._registry.reachable_since_s)
+        finding = examine(pulse, self._limits, now_s, awake_s, self._registry.reachable_since_s)
+        if finding.vitality is Vitality.BUSY:
+            seen.busy_s = now_s
+        return finding
 
     def _look_at(self, slot: Slot, board: Board, now_s: float) -> _Seen:
         """Raises psutil's errors."""

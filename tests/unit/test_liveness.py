@@ -18,10 +18,12 @@ def look(
     tick_ago_s: float | None = 0.0, *, redis_ago_s: float = 0.0, started_ago_s: float = 1000.0,
     is_stopped: bool = False, fetching: int = 0, moved_ago_s: float = 0.0,
     awake_ago_s: float = 5000.0, redis_since_ago_s: float | None = 5000.0,
+    begun_ago_s: float = NOW_S, busy_ago_s: float = NOW_S,
 ) -> Finding:  # fmt: skip
     pulse = Pulse(
         NOW_S - started_ago_s, 0.0 if tick_ago_s is None else NOW_S - tick_ago_s,
-        NOW_S - redis_ago_s, is_stopped, fetching, NOW_S - moved_ago_s,
+        NOW_S - redis_ago_s, is_stopped, fetching, NOW_S - moved_ago_s, NOW_S - begun_ago_s,
+        NOW_S - busy_ago_s,
     )  # fmt: skip
     since_s = None if redis_since_ago_s is None else NOW_S - redis_since_ago_s
     return examine(pulse, LIMITS, NOW_S, NOW_S - awake_ago_s, since_s)
@@ -38,6 +40,18 @@ def test_a_silent_loop_is_busy_until_the_stall_time_out(
     silent_s: float, vitality: Vitality
 ) -> None:
     assert look(silent_s).vitality is vitality
+
+
+def test_callbacks_one_after_another_are_judged_each_by_its_own_time() -> None:
+    assert look(75, begun_ago_s=15).vitality is Vitality.BUSY
+    assert look(75, begun_ago_s=0.1).vitality is Vitality.BUSY
+    assert look(75, begun_ago_s=31).reason == "its event loop has not run for 31.0 s"
+
+
+def test_a_worker_that_was_busy_is_not_blamed_for_its_silence_towards_redis() -> None:
+    assert look(75, begun_ago_s=1, redis_ago_s=76).vitality is Vitality.BUSY
+    assert look(0.1, redis_ago_s=76, busy_ago_s=0.5).vitality is Vitality.ALIVE
+    assert "no call of it to Redis" in look(0.1, redis_ago_s=146, busy_ago_s=61).reason
 
 
 def test_a_stuck_worker_is_told_from_a_stopped_one() -> None:
