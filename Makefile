@@ -21,7 +21,7 @@ help:
 # A stamp a requirements file: nothing is installed twice, and a changed file is noticed.
 $(VENV)/ready: requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing requirements.txt into $(VENV) ..."
+	@echo "Installing requirements.txt into $(VENV): a minute or two ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
