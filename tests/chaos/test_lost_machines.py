@@ -19,7 +19,8 @@ from tests.support.site import Answer, serve, tree
 
 QUEUE = "scrape-queue"
 PAGES = by_scale(1_000, 3_000)
-LEASE_S = 6
+# A busy machine must not pass for a stuck worker.
+LEASE_S = 12
 # Enough for all workers to have as many pages as they take, with as many links behind them.
 OPEN_PAGES = 111
 CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
@@ -57,7 +58,7 @@ def start_all(net: Network, url: str, queue: QueueReader) -> list[str]:
     started: list[str] = []
     for machine in net.machines:
         env = environment(
-            url, QUEUE_NAME=QUEUE, LEASE=str(LEASE_S * 1000), STALL_TIMEOUT="3", PARSE_LIMIT="1",
+            url, QUEUE_NAME=QUEUE, LEASE=str(LEASE_S * 1000), STALL_TIMEOUT="9", PARSE_LIMIT="4",
             ALLOW_PRIVATE_HOSTS="10.0.0.0/8", HOST_CONCURRENCY_TURBO="500", PAGE_CONCURRENCY="8",
         )  # fmt: skip
         machine.start("supervisor", "run", "--workers", "2", "--no-http", env=env)

@@ -29,9 +29,9 @@ PAGES_IN_FLIGHT = 16
 WORKERS = by_scale(3, 4)
 # On a slow machine, fewer in several runs prove as much as all in one.
 KILLS = os.environ.get("CHAOS_KILLS")
-WORKER_KILLS = int(KILLS or by_scale(12, 500))
+WORKER_KILLS = int(KILLS or by_scale(8, 500))
 SUPERVISOR_KILLS = int(KILLS or by_scale(2, 50))
-TAKEOVERS = int(KILLS or by_scale(3, 30))
+TAKEOVERS = int(KILLS or by_scale(2, 30))
 JOBS_AT_ONCE = by_scale(4, 12)
 ENDS_WITHIN_S = by_scale(60, 180)
 # A start takes a second of an idle core, and this is how long a loaded machine may need for one.
@@ -99,10 +99,12 @@ def test_kills_of_workers_lose_no_page_and_quarantine_no_innocent(
         run(noting())
         took_s = time.monotonic() - began_s
         tally = jobs.judge(site, how_to_repeat)
-    bound = WORKER_KILLS * PAGES_IN_FLIGHT
+    # Beside those that are fetched, some wait for their commit: on a busy machine as many again.
+    bound = 2 * WORKER_KILLS * PAGES_IN_FLIGHT
     tell(
         f"{WORKER_KILLS} worker kills, {found[0]} of them with pages in hand",
-        *tally.figures, f"at most {bound}", f"{took_s:.0f} s", how_to_repeat,
+        *tally.figures, f"{tally.repeats / WORKER_KILLS:.1f} a kill", f"{took_s:.0f} s",
+        how_to_repeat,
     )  # fmt: skip
     assert found[0], "all were killed before they had work"
     assert tally.repeats <= bound, how_to_repeat

@@ -26,9 +26,9 @@ QUEUE = "scrape-queue"
 PAGES = by_scale(600, 5_000)
 KILLS = by_scale(2, 20)
 # A busy machine must not pass for a stuck worker.
-LEASE_MS = by_scale(4_000, 20_000)
+LEASE_MS = by_scale(8_000, 20_000)
 TIMES = by_scale(
-    {"PARSE_LIMIT": "1", "STALL_TIMEOUT": "3"}, {"PARSE_LIMIT": "5", "STALL_TIMEOUT": "15"}
+    {"PARSE_LIMIT": "2", "STALL_TIMEOUT": "7"}, {"PARSE_LIMIT": "5", "STALL_TIMEOUT": "15"}
 )
 CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode": True}
 
