@@ -21,7 +21,7 @@ from tests.support.site import Site, serve
 
 WORKERS = 2
 PAGES_IN_FLIGHT = 16  # of a worker; by turboMode also of the host, over all workers
-WORKER_KILLS, SUPERVISOR_KILLS = by_scale((5, 1), (20, 5))
+WORKER_KILLS, SUPERVISOR_KILLS = by_scale((3, 1), (20, 5))
 SITE = by_scale(GIT, POSTGRESQL)
 DELAY_S = by_scale(0.25, 0.75)
 CRAWL_WITHIN_S = by_scale(90, 400)
@@ -90,7 +90,7 @@ def check_repeats(site: Site, run: Fleet, took_s: float, how_to_repeat: str) -> 
 def test_workers_that_are_still_starting_end_with_their_supervisor(place: QueuePlace) -> None:
     with fleet(place.env(), workers=4) as run:
         wait_until(lambda: len(run.workers) == 4, 60, "workers are started")
-        for _ in range(by_scale(2, 20)):
+        for _ in range(by_scale(1, 20)):
             run.kill_supervisor()
             run.respawn()
             wait_until(lambda: run.workers, 60, "a worker is started")
