@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from scraper.jobs import Config
+from scraper.jobs.cluster import set_home
 from scraper.jobs.connection import ServerProblem, check_server, connect
+from scraper.jobs.keys import Keys
 from scraper.jobs.presets import load_presets
 from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
@@ -43,7 +45,7 @@ def check(**options: Any) -> int:
     """Would the service start? Names all faults at once (exit code 2), and what is risky."""
     config = config_of(options)
     load_presets(config.presets_file)
-    problems = asyncio.run(_server_problems(config)) if config.redis_url else ()
+    problems = asyncio.run(server_problems(config)) if config.redis_url else ()
     for problem in problems:
         err.print(f"- {'' if problem.is_fatal else 'warning: '}{problem}", markup=False)
     if any(problem.is_fatal for problem in problems):
@@ -68,8 +70,11 @@ def presets(as_json: bool, **options: Any) -> int:
     return 0
 
 
-async def _server_problems(config: Config) -> Sequence[ServerProblem]:
+async def server_problems(config: Config) -> Sequence[ServerProblem]:
+    """What is amiss with the server that the settings name."""
     client = connect(config.server_url or "")
+    # Of a cluster, the queue's node is asked, which is no replica.
+    set_home(client, Keys(config.queue_name).key("meta"))
     try:
         return (await check_server(client, config.replicas_wanted)).problems
     finally:
