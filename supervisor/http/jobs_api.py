@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -75,39 +76,36 @@ async def result(queue: Queue, view: VisibleJob, wait: Annotated[Wait, Query()])
     return reply((await queue.result(view.id)).to_json())
 
 
-@router.post(
-    "/jobs/{jobId}/cancel", response_model=StateChange, responses=errors(404, 409),
-    summary="Cancel a job",
-)  # fmt: skip
+_Action = Callable[..., Awaitable[Response]]
+
+
+def _action(name: str, summary: str) -> Callable[[_Action], _Action]:
+    """Something that is done to one job."""
+    return router.post(
+        f"/jobs/{{jobId}}/{name}", response_model=StateChange, responses=errors(404, 409),
+        summary=summary,
+    )  # fmt: skip
+
+
+@_action("cancel", "Cancel a job")
 async def cancel(queue: Queue, view: VisibleJob) -> Response:
     """Its records stay. One that has ended already is unchanged."""
-    before = await queue.cancel(view.id)
-    return _changed(view, before, before if before.is_final else JobState.CANCELLED)
+    return _unless_ended(view, await queue.cancel(view.id), JobState.CANCELLED)
 
 
-@router.post(
-    "/jobs/{jobId}/pause", response_model=StateChange, responses=errors(404, 409),
-    summary="Pause a job",
-)  # fmt: skip
+@_action("pause", "Pause a job")
 async def pause(queue: Queue, view: VisibleJob) -> Response:
     """Pages in flight are finished. One that has ended is unchanged."""
-    before = await queue.pause(view.id)
-    return _changed(view, before, before if before.is_final else JobState.PAUSED)
+    return _unless_ended(view, await queue.pause(view.id), JobState.PAUSED)
 
 
-@router.post(
-    "/jobs/{jobId}/resume", response_model=StateChange, responses=errors(404, 409),
-    summary="Resume a job",
-)  # fmt: skip
+@_action("resume", "Resume a job")
 async def resume(queue: Queue, view: VisibleJob) -> Response:
     """Go on with a paused job; any other is unchanged."""
     return _changed(view, view.state, await queue.resume(view.id))
 
 
-@router.post(
-    "/jobs/{jobId}/retry", response_model=StateChange, responses=errors(404, 409),
-    summary="Run a job again",
-)  # fmt: skip
+@_action("retry", "Run a job again")
 async def retry(
     queue: Queue, view: VisibleJob, request: Annotated[RetryRequest, Query()]
 ) -> Response:
@@ -123,6 +121,10 @@ async def remove(queue: Queue, view: VisibleJob) -> Response:
     """With all its records."""
     await queue.remove(view.id)
     return Response(status_code=204)
+
+
+def _unless_ended(view: JobView, before: JobState, wanted: JobState) -> Response:
+    return _changed(view, before, before if before.is_final else wanted)
 
 
 def _changed(view: JobView, before: JobState, now: JobState) -> Response:

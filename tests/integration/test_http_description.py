@@ -59,7 +59,7 @@ def ended(where: QueuePlace, operator: Api) -> str:
     return "ended"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(25 * EXAMPLES)
 def test_generated_requests_get_described_answers(operator: Api, ended: str) -> None:
     """No 5xx, and nothing outside of the description: of jobs that are not there, that wait, and
     that have ended. None is left out: event streams are asked for what is there, not followed."""
