@@ -69,7 +69,10 @@ def test_a_jobs_tabs_show_its_pages_errors_and_records(
     shown = records.get_by_text("show", exact=True)
     expect(shown).to_have_count(50)
     page.get_by_role("button", name="More").click()
-    expect(shown).to_have_count(service.api.get(f"/jobs/{finished}").json["pages"]["done"])
+    recorded = service.api.get(f"/jobs/{finished}").json["pages"]["done"]
+    expect(shown).to_have_count(recorded - 50)
+    page.get_by_role("button", name="Back").click()
+    expect(shown).to_have_count(50)
     page.get_by_role("tab", name="Events").click()
     expect(page.get_by_role("log").get_by_text("workerCompleted")).to_be_visible()
     page.get_by_role("tab", name="Explain").click()

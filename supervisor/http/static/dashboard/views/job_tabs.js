@@ -18,26 +18,37 @@ export const TABS = {
   explain: { title: "Explain a URL", show: explain },
 };
 
-// A list with a "more" button; `load(cursor)` gives {rows, next}.
-async function growing(place, columns, load, options) {
-  const rows = [];
-  let next = "";
+// A list by parts, one at a time: however long it is, the browser has no more to draw than one.
+// `load(cursor)` gives {rows, next}; it is asked for a part again when the reader goes back.
+async function parts(place, columns, load, options) {
+  const cursors = [""];
+  let next = null;
   const list = h("div");
-  const more = h("button", { type: "button", onclick: grow }, "More");
-  replace(place, list, h("div.row", {}, more));
-  async function grow() {
-    more.disabled = true;
-    const before = rows.length;
+  const button = (name, turn) => h("button", { type: "button", onclick: () => {
+    turn();
+    draw().catch((error) => replace(list, h("p.bad", {}, error.message)));
+  } }, name);
+  const back = button("Back", () => cursors.pop());
+  const more = button("More", () => cursors.push(next));
+  const count = h("span.muted");
+  const buttons = h("div.row", {}, back, more, count);
+  replace(place, list, buttons);
+  async function draw() {
+    back.disabled = more.disabled = true;
+    const rows = [];
+    next = cursors.at(-1);
     do {
       const part = await load(next);
       rows.push(...part.rows);
       next = part.next;
-    } while (next && rows.length - before < 50);
+    } while (next && rows.length < 50);
     replace(list, table(columns, rows, options));
-    more.disabled = false;
-    more.hidden = !next;
+    back.disabled = cursors.length === 1;
+    more.disabled = !next;
+    buttons.hidden = cursors.length === 1 && !next;
+    count.textContent = `part ${cursors.length}`;
   }
-  await grow();
+  await draw();
 }
 
 const tail = (cursor) => (cursor ? `&cursor=${part(cursor)}` : "");
@@ -53,7 +64,7 @@ async function pages(content, path) {
     { name: "Attempts", class: "num", of: (page) => page.attempts, small: false },
     { name: "Found on", of: (page) => (page.foundOn ? outside(page.foundOn) : "the start"), small: false },
   ];
-  const draw = (state) => growing(place, columns, async (cursor) => {
+  const draw = (state) => parts(place, columns, async (cursor) => {
     const found = await get(`${path}/pages?${state ? `state=${state}` : PAGE_STATES.map((one) => `state=${one}`).join("&")}${tail(cursor)}`);
     return { rows: found.pages, next: found.nextCursor };
   }, { empty: "No such pages.", caption: "Pages" });
@@ -65,16 +76,19 @@ async function pages(content, path) {
 
 async function errors(content, path) {
   const kinds = new Map();
+  let counted = 0;
   const summary = h("p.muted");
   const place = h("div");
   replace(content, summary, place);
-  await growing(place, [
+  await parts(place, [
     { name: "URL", of: (error) => outside(error.url) }, { name: "Code", class: "nowrap", of: (error) => h("span.bad", {}, error.code) },
     { name: "What happened", of: (error) => h("span.url", {}, error.message || "") }, { name: "Attempts", class: "num", of: (error) => error.attempts ?? "", small: false },
   ], async (cursor) => {
     const found = await get(`${path}/errors?limit=100${tail(cursor)}`);
-    for (const error of found.errors) kinds.set(error.code, (kinds.get(error.code) || 0) + 1);
-    const seen = [...kinds.values()].reduce((sum, count) => sum + count, 0);
+    const first = Number(cursor || 0);
+    for (const error of found.errors.slice(Math.max(0, counted - first))) kinds.set(error.code, (kinds.get(error.code) || 0) + 1);
+    counted = Math.max(counted, first + found.errors.length);
+    const seen = counted;
     const kindsText = [...kinds].sort((a, b) => b[1] - a[1]).map(([code, count]) => `${code} ${number(count)}`).join(", ");
     replace(summary, found.total ? `${kindsText}${seen < found.total ? ` (of the first ${number(seen)} of ${number(found.total)})` : ""}` : "");
     return { rows: found.errors, next: found.nextCursor };
@@ -93,7 +107,7 @@ async function filtered(content, path) {
 async function records(content, path) {
   const place = h("div");
   replace(content, place);
-  await growing(place, [
+  await parts(place, [
     { name: "URL", of: (record) => outside(record.url) }, { name: "Status", class: "num", of: (record) => record.status },
     { name: "Title", of: (record) => h("span.url", {}, record.title || ""), small: false },
     { name: "Record", of: (record) => h("details", {}, h("summary", {}, "show"), h("pre", {}, JSON.stringify(record, null, 2).slice(0, 100000))) },
