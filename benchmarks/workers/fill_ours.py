@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis.asyncio
 
-from scraper.jobs.leases import LeaseRequest, PageCommit, PageOutcome
+from scraper.jobs.leases import LeaseRequest, Pace, PageCommit, PageOutcome
 from scraper.jobs.transitions import Submission, Transitions
 
 BATCH = 1_000
@@ -33,7 +33,7 @@ def _job(url: str, pages: int) -> Submission:
         job_id="memory", spec="{}", type="full-crawl", pool="full-crawl", customer_id="a",
         priority=0, start_url=url, max_pages=pages, max_duration_ms=3_600_000, attempts=1,
         backoff_type="fixed", backoff_ms=0, delay_ms=0, host_limit=1000, host_delay_ms=0,
-        result_ttl_ms=3_600_000,
+        pace=Pace.NORMAL, result_ttl_ms=3_600_000,
     )  # fmt: skip
 
 
