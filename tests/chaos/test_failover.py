@@ -45,7 +45,7 @@ def cluster() -> Iterator[tuple[str, Kill]]:
         yield nodes.url, lambda: nodes.master_of(f"{{{QUEUE}}}:meta").process.kill()
 
 
-@pytest.mark.timeout(by_scale(180, 600))
+@pytest.mark.timeout(by_scale(240, 850))
 @pytest.mark.parametrize("deployment", [sentinels, cluster])
 def test_acknowledged_work_survives_the_loss_of_the_primary(
     deployment: Callable[[], AbstractContextManager[tuple[str, Kill]]],
@@ -65,7 +65,7 @@ def test_acknowledged_work_survives_the_loss_of_the_primary(
                     kill()
                     submitter.wait_for_more()
                 before = {worker.pid for worker in running.workers}
-                wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
+                wait_until(lambda: queue.has_ended("crawl"), by_scale(120, 480), "the crawl ends")
             kept = submitter.judge(queue)
             assert {worker.pid for worker in running.workers} == before
         assert queue.state("crawl") == "completed"

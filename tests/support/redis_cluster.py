@@ -10,7 +10,13 @@ import redis
 from redis.crc import key_slot
 
 from tests.support.processes import wait_until
-from tests.support.redis_server import Process, free_port, server_process, short_folder
+from tests.support.redis_server import (
+    ANSWER_WITHIN_S,
+    Process,
+    free_port,
+    server_process,
+    short_folder,
+)
 
 SLOTS = 16384
 
@@ -115,6 +121,6 @@ def _node(login: str, *more: str) -> Iterator[Node]:
         url = f"redis://{login}127.0.0.1:{port}"
         with (
             server_process(folder, arguments, url) as process,
-            redis.Redis.from_url(url) as client,
+            redis.Redis.from_url(url, socket_timeout=ANSWER_WITHIN_S) as client,
         ):
             yield Node(port, process, client)

@@ -10,7 +10,13 @@ import redis
 
 from scraper.jobs.embedded import find_server_binary
 from tests.support.processes import wait_until
-from tests.support.redis_server import Process, free_port, server_process, short_folder
+from tests.support.redis_server import (
+    ANSWER_WITHIN_S,
+    Process,
+    free_port,
+    server_process,
+    short_folder,
+)
 
 SERVICE = "jobs"
 DOWN_AFTER_MS = 1000
@@ -80,7 +86,7 @@ def _member(primary_port: int | None) -> Iterator[Member]:
     with (
         short_folder() as folder,
         server_process(folder, arguments, f"redis://127.0.0.1:{port}") as process,
-        redis.Redis(host="127.0.0.1", port=port) as client,
+        redis.Redis(host="127.0.0.1", port=port, socket_timeout=ANSWER_WITHIN_S) as client,
     ):
         yield Member(port, process, client)
 
