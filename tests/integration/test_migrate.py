@@ -137,6 +137,7 @@ def test_half_done_crawl_moves_to_redis_and_back_and_ends_with_the_exact_set(
     )  # fmt: skip
 
 
+@pytest.mark.timeout(by_scale(180, 900))
 def test_migration_goes_on_where_it_broke_off_and_refuses_a_target_that_is_not_empty(
     real_redis: str, site: Site, tmp_path: Path
 ) -> None:
