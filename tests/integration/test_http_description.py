@@ -48,10 +48,12 @@ def ended(where: QueuePlace, operator: Api) -> str:
         client = strict_client(where.url)
         queue = QueueDriver(client, where.name)
         links = ["http://site.test/a", "http://site.test/b"]
-        await queue.start_crawl("ended", links, start_url=JOB["url"], spec=spec)
-        await queue.end("w1", await queue.lease_one(), PageOutcome.FAILED, code="http_404")
+        # A pool of its own: other tests' jobs wait in this queue, too.
+        await queue.start_crawl("ended", links, start_url=JOB["url"], spec=spec, pool="own")
+        failed = await queue.lease_one(pools=["own"])
+        await queue.end("w1", failed, PageOutcome.FAILED, code="http_404")
         filtered = [Filtered("off_scope", 1, "http://elsewhere.test/")]
-        await queue.end("w1", await queue.lease_one(), filtered=filtered)
+        await queue.end("w1", await queue.lease_one(pools=["own"]), filtered=filtered)
         await client.aclose()
 
     asyncio.run(crawl())
