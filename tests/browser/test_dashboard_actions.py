@@ -110,7 +110,8 @@ def test_workers_are_restarted_and_the_fleet_scaled(page: Page, service: Service
     page.goto(f"{service.url}/#/workers")
 
     def pids() -> list[int | None]:
-        return [worker["pid"] for worker in service.api.get("/workers").json["workers"]]
+        workers = service.api.get("/workers").json["workers"]
+        return [worker.get("pid") for worker in workers]
 
     def replaced(before: list[int | None]) -> bool:
         now = pids()

@@ -62,6 +62,9 @@ class Queue:
     def recorded(self) -> list[str]:
         return self.client.lrange(self.key("job:job:recorded"), 0, -1)
 
+    def events(self) -> list[str]:
+        return [event["t"] for _, event in self.client.xrange(self.key("events"))]
+
     def is_ready(self, count: int = 2) -> bool:
         return len(self.workers()) == count
 
@@ -189,8 +192,10 @@ def test_sigusr1_dumps_the_stacks_and_changes_nothing(place: QueuePlace, queue: 
     with subprocess.Popen(
         [sys.executable, "-m", "supervisor", "run"], cwd=ROOT, text=True,
         env=place.env(WORKER_COUNT="1"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ) as service:  # fmt: skip
-        wait_until(lambda: queue.is_ready(1), what="the worker is ready")
+    ) as service, contextlib.ExitStack() as stack:  # fmt: skip
+        stack.callback(service.kill)
+        # The worker asks for work before its supervisor knows of it.
+        wait_until(lambda: "workerReady" in queue.events(), 60, "the supervisor knows its worker")
         service.send_signal(signal.SIGUSR1)
         assert service.stderr is not None
         said = ""
