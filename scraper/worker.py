@@ -24,6 +24,8 @@ from scraper.jobs import (
     JobNotFoundError,
     JobQueue,
     JobsError,
+    QueueFullError,
+    QueueUnwritableError,
     RedisUnreachableError,
     open_queue,
 )
@@ -52,6 +54,10 @@ log = structlog.get_logger(__name__)
 JOB_CHECK_S = 0.25
 # No new pages while this many wait for their commit: replicas may be away for long.
 MOST_PENDING = 256
+# What Redis may do better soon: a worker that cannot start for it is started again.
+_PASSING = (
+    EmbeddedUnavailableError, QueueFullError, QueueUnwritableError, RedisUnreachableError,
+)  # fmt: skip
 
 
 def worker_instance() -> str:
@@ -99,8 +105,7 @@ class Worker:
         except (JobsError, *REDIS_ERRORS) as error:
             # Raising here would leave the engine half open: it closes by itself without work.
             self.is_stopping = True
-            is_away = isinstance(error, RedisUnreachableError | EmbeddedUnavailableError)
-            spider.exit_code = 3 if is_away else 2
+            spider.exit_code = 3 if isinstance(error, _PASSING) else 2
             log.error("the worker cannot start", error=str(error))
             self.board.say(str(error))
             if self.queue:

@@ -11,7 +11,7 @@ EXIT_REDIS_AWAY = 3
 _CODES = {
     0: "ended by itself",
     EXIT_CONFIGURATION: "refused to start: its configuration is wrong (its log says what)",
-    EXIT_REDIS_AWAY: "could not reach Redis",
+    EXIT_REDIS_AWAY: "could not reach Redis, or write to it",
 }
 _CRASHES = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS}

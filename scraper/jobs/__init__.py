@@ -6,6 +6,7 @@ from scraper.jobs.client import (
     JobQueue,
     JobStateError,
     QueueFullError,
+    QueueUnwritableError,
     ResultTimeoutError,
 )
 from scraper.jobs.config import Config, ConfigError
@@ -50,6 +51,7 @@ __all__ = [
     "QueueEvent",
     "QueueFullError",
     "QueueManager",
+    "QueueUnwritableError",
     "RedisUnreachableError",
     "ResultTimeoutError",
     "get_queue_manager",

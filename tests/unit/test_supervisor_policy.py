@@ -169,7 +169,7 @@ def test_a_slot_that_gave_up_is_left_alone() -> None:
         (WorkerExit(1, cause="no spider"), "failed with exit code 1: no spider"),
         (WorkerExit(-99), "killed by signal 99"),
         (WorkerExit(0), "ended by itself"),
-        (WorkerExit(3), "could not reach Redis"),
+        (WorkerExit(3), "could not reach Redis, or write to it"),
         (WorkerExit(7), "failed with exit code 7"),
         (WorkerExit(None, problem="no memory"), "could not be started: no memory"),
     ],
