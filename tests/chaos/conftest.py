@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.integration.conftest import place, queue_reader, redis_url
 
-import pytest
+__all__ = ["place", "queue", "redis_url"]
 
-from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace, place, redis_url
-
-__all__ = ["place", "redis_url"]
-
-
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    """Reads the keys of the test's own queue."""
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scraper.jobs import EmbeddedServer
+from tests.chaos.queue_reader import QueueReader
 from tests.support.http_api import OPERATOR, Api, http_server
 from tests.support.processes import environment
 from tests.support.queue_driver import QueueDriver, strict_client
@@ -40,6 +41,14 @@ class QueuePlace:
 def place(redis_url: str, tmp_path: Path) -> QueuePlace:
     """A queue that no other test uses."""
     return QueuePlace(redis_url, f"test-{tmp_path.name}-{next(_numbers)}")
+
+
+@pytest.fixture
+def queue_reader(place: QueuePlace) -> Iterator[QueueReader]:
+    """Reads the keys of the test's own queue. Modules that look at it a lot call it `queue`."""
+    reader = QueueReader(place.url, place.name)
+    yield reader
+    reader.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.canary import SPELLINGS, Canary, canary
 from tests.support.processes import running, wait_until
 from tests.support.site import Answer, Page, html, serve
@@ -27,11 +27,7 @@ def watched() -> Iterator[Canary]:
         yield it
 
 
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 def worker_env(place: QueuePlace, watched: Canary, **more: str) -> dict[str, str]:

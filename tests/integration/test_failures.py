@@ -6,7 +6,6 @@ import gzip
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,7 +21,7 @@ from tests.chaos.hostile_site import (
     serve_hostile,
 )
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support import careless_spiders
 from tests.support.processes import running, wait_until
 
@@ -30,11 +29,7 @@ TRIES = 3
 LOOPS = 11  # the first request and ten redirects
 
 
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 def status(line: str, *headers: str) -> Misdeed:

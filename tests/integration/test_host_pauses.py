@@ -6,24 +6,16 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from scraper.jobs.pace import JobPace
 from scraper.jobs.transitions import Transitions
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import running, wait_until
 from tests.support.queue_driver import strict_client
 from tests.support.site import Answer, html, serve
 
-
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 async def held_up_by(place: QueuePlace) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
 from tests.support.site import Answer, Page, Site, html, serve
 
@@ -22,11 +21,7 @@ def text(body: bytes, status: int = 200, **headers: str) -> Answer:
     return Answer(body, status, headers, "text/plain")
 
 
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 def crawl(

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from scraper.extraction.limits import MAX_ANCHORS
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
 from tests.support.site import Answer, Site, html, serve
 
-
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 def crawl(place: QueuePlace, queue: QueueReader, url: str, **fields: Any) -> set[str]:

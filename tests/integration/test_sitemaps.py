@@ -6,25 +6,17 @@ import gzip
 import json
 import random
 import threading
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from scraper.scope.sitemaps import MAX_SITEMAP_URLS
 from scraper.sitemaps import URLS_A_PART
 from tests.chaos.fleet import fleet
 from tests.chaos.queue_reader import QueueReader
-from tests.integration.conftest import QueuePlace
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
 from tests.support.site import Answer, Page, Site, html, serve
 
-
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[QueueReader]:
-    reader = QueueReader(place.url, place.name)
-    yield reader
-    reader.close()
+queue = queue_reader
 
 
 def xml(kind: str, *urls: str) -> Answer:
