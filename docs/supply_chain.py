@@ -26,20 +26,22 @@ developers (`requirements-dev.txt`) are not part of the service.
 """
 
 
+def _pins() -> list[tuple[str, str, str]]:
+    """Of each package that requirements.txt pins: name, version, what follows."""
+    return re.findall(
+        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;]+)(.*)$",
+        REQUIREMENTS.read_text(), re.M,
+    )  # fmt: skip
+
+
 def packages() -> list[str]:
     """The names that requirements.txt pins."""
-    return re.findall(
-        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==", REQUIREMENTS.read_text(), re.M
-    )
+    return [name for name, _, _ in _pins()]
 
 
 def pinned() -> dict[str, str]:
     """Names as PyPI normalises them -> versions; without what other platforms need."""
-    lines = re.findall(
-        r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;]+)(.*)$",
-        REQUIREMENTS.read_text(), re.M,
-    )  # fmt: skip
-    return {normal_name(name): version for name, version, rest in lines if ";" not in rest}
+    return {normal_name(name): version for name, version, rest in _pins() if ";" not in rest}
 
 
 def listed() -> dict[str, tuple[str, str]]:

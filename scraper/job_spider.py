@@ -26,6 +26,7 @@ from scraper.jobs.job_arguments import job_arguments
 from scraper.jobs.leases import ChargedLink, Filtered
 from scraper.jobs.model import JobSpec
 from scraper.lineage import PageWork, current_work
+from scraper.network.responses import last_value
 from scraper.scope import InvalidUrlError, Link, Suspicion
 from scraper.scope.sitemaps import is_xml_sitemap
 
@@ -234,10 +235,8 @@ def _content_type(response: Response) -> str | None:
 
 
 def _header(response: Response, name: bytes) -> str | None:
-    """The last value of a header; `name` as Scrapy writes it (b"Content-Type")."""
-    # The plain dict's method: Scrapy's brings names and values into their normal form each time.
-    values: list[bytes] | None = dict.get(response.headers, name)
-    return values[-1].decode("latin-1") if values and values[-1] else None
+    value = last_value(response.headers, name)
+    return value.decode("latin-1") if value else None
 
 
 def _facts(response: Response, work: PageWork, content_type: str | None) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scraper.jobs import Config, load_config
+from scraper.jobs.config import SECRETS
 from scraper.jobs.config_loading import env_name
 
 # Arguments that other services name like this, and our settings.
 _ALIASES = {"concurrency": "worker_concurrency", "max_job_duration": "max_job_duration_ms"}
-
-_NOT_FOR_WORKERS = frozenset({"api_token", "scrapyd_password"})
 
 # glibc gives a page's parsed tree back to the kernel and faults the next one in again: a third of
 # the parse. Up to this much is kept instead. Other C libraries ignore these.
@@ -47,7 +46,7 @@ def worker_environment(
     settings = {
         env_name(field): _text(getattr(config, field))
         for field in Config.model_fields
-        if field not in _NOT_FOR_WORKERS
+        if field not in SECRETS
     }
     environment = {**ALLOCATOR, **settings}
     environment["REDIS_URL"] = redis_url

@@ -22,6 +22,8 @@ from scraper.jobs.version import VERSION
 
 MIB = 1024 * 1024
 NO_CONTACT = "no contact given"
+# Settings that no message shows and no worker is given.
+SECRETS = ("api_token", "scrapyd_password")
 
 
 class ConfigError(JobsError):
@@ -352,7 +354,7 @@ class Config(BaseModel):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("api_token", "scrapyd_password", mode="before")
+    @field_validator(*SECRETS, mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scraper.jobs.config import Config, ConfigError
+from scraper.jobs.config import SECRETS, Config, ConfigError
 from scraper.jobs.faults import shown
 from scraper.jobs.redis_url import safe_url
 from scraper.jobs.suggest import nearest
@@ -60,7 +60,7 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 def _given(field: str, value: object) -> str:
     """A wrong value as a message may show it."""
-    if field in ("api_token", "scrapyd_password"):
+    if field in SECRETS:
         return "not one"
     return safe_url(str(value)) if field == "redis_url" else shown(value)
 

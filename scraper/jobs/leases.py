@@ -149,8 +149,8 @@ class PageCommit:
     """The end of one lease. `payload` is the page record (DONE) or the error (else), as JSON.
 
     `url` is where the redirects ended; it is not sent when it is `leased_url`, the lease's ("": not
-    told). `links` are canonical URLs, each optionally followed by a
-    space and its extra. `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
+    told). `links` are canonical URLs, each optionally followed by a space and its extra.
+    `retry_delay_ms` counts for RETRY; `host_pause_ms` stops all fetches of
     the host for that time (Retry-After), except for DONE. `code` of a SKIPPED page may be followed
     by a space and a note that stays with the page; one with links is a sitemap: these were found on
     it, and have no extra. A negative pause is the first of several that

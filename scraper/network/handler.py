@@ -47,7 +47,7 @@ from scraper.network.requests import (
     Origins,
     RequestWriter,
 )
-from scraper.network.responses import build_headers, peer_address, response_class
+from scraper.network.responses import build_headers, last_value, peer_address, response_class
 from scraper.network.steps import MarkedProtocol, current_mark
 
 # One header may be large (content security policies are), but not many.
@@ -336,8 +336,7 @@ def _decoder(headers: Headers, limit_bytes: int) -> BodyDecoder | None:
 def _response(
     request: Request, message: RawResponseMessage, headers: Headers, body: bytes
 ) -> Response:
-    content_types: list[bytes] | None = dict.get(headers, b"Content-Type")
-    content_type = content_types[-1] if content_types else None
+    content_type = last_value(headers, b"Content-Type")
     response = response_class(content_type, request.url, body)(
         url=request.url,
         status=message.code,

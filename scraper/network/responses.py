@@ -37,6 +37,13 @@ def build_headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
+def last_value(headers: Headers, name: bytes) -> bytes | None:
+    """The last value of a header; `name` as Scrapy writes it (b"Content-Type")."""
+    # The plain dict's method: Scrapy's brings names and values into their normal form each time.
+    values: list[bytes] | None = dict.get(headers, name)
+    return values[-1] if values else None
+
+
 def response_class(content_type: bytes | None, url: str, body: bytes) -> type[Response]:
     """The class for a response: by its Content-Type, else by the URL's ending and the body."""
     if content_type is None or b"/" not in content_type:

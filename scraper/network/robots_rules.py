@@ -50,6 +50,13 @@ def _with_whole_groups(text: str) -> str:
     return "\n".join(lines + others)
 
 
+def _crawl_delay_s(text: str, token: str) -> float:
+    """Of the file as written: that of the agents named before it, not of those behind it."""
+    if "delay" not in text.lower():
+        return 0.0
+    return Protego.parse(text).crawl_delay(token) or 0.0
+
+
 class RobotsRules:
     """The parsed form of one file, as it counts for one crawler.
 
@@ -60,8 +67,7 @@ class RobotsRules:
         self.size_bytes = len(text)
         self._token = token
         self._parsed = Protego.parse(_with_whole_groups(text))
-        # As written: the delay of the agents named before it, not of those that come behind it.
-        self.crawl_delay_s = Protego.parse(text).crawl_delay(token) or 0.0
+        self.crawl_delay_s = _crawl_delay_s(text, token)
         # The group that counts. Protego has no public way to it, nor to the rule that decided: the
         # unit tests fail if an upgrade changes these names.
         self._group = self._parsed._get_matching_rule_set(token)

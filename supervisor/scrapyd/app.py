@@ -149,7 +149,7 @@ async def _items(queue: JobQueue, view: JobView) -> AsyncIterator[bytes]:
 
 
 async def _body(request: Request) -> bytes:
-    """A form; of what is larger, nothing. Raises ScrapydError."""
+    """A form. What is larger is read to its end, and refused: raises ScrapydError."""
     kept, size_bytes = bytearray(), 0
     async for chunk in request.stream():
         size_bytes += len(chunk)

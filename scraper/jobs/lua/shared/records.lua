@@ -25,7 +25,7 @@ local function job_new(id)
     failed = nil, skipped = nil, left = nil, fetches = nil, bytes = nil, body_bytes = nil,
     attempt = nil, attempts = nil, backoff_type = nil, backoff_ms = nil, max_duration_ms = nil,
     result_ttl_ms = nil, progress_at = nil, suspects = nil, host_limit = nil, host_delay_ms = nil,
-    pace = nil, stored = nil, asked = nil, writes = nil, slots = nil, max_known = nil, ended = nil,
+    pace = nil, stored = nil, asked = nil, writes = nil, known_before = nil, max_known = nil, ended = nil,
     lanes = nil, samples = nil, records = nil, recorded = nil, errors = nil, filtered = nil,
     shapes = nil, charges = nil, max_bytes = nil, last_host = nil, memory = nil}
 end
