@@ -10,8 +10,10 @@ import structlog
 
 from scraper.jobs import Config, JobQueue
 from scraper.jobs.connection import REDIS_ERRORS
+from supervisor.cgroup import memory_limit_bytes
 from supervisor.children import Children, SlotState
 from supervisor.cpu import CpuMeter
+from supervisor.memory import MemoryUsage
 from supervisor.scale_policy import LoadReading, ScaleLimits, ScalePolicy
 from supervisor.sizing import most_workers
 
@@ -45,14 +47,14 @@ class AutoScaler:
         queue: JobQueue,
         children: Children,
         resize: Callable[[int], None],
-        memory_share: Callable[[], float],
+        memory: Callable[[], MemoryUsage | None],
         pools: Sequence[str] | None = None,
     ) -> None:
-        """`memory_share`: used of the allowed memory at the last reading, 0 where it is unknown."""
+        """`memory`: the last reading, None where there is none yet."""
         self._queue = queue
         self._children = children
         self._resize = resize
-        self._memory_share = memory_share
+        self._memory = memory
         self._pools = sorted(queue.job_types) if pools is None else pools
         self.policy = ScalePolicy(scale_limits(queue.config))
         self._cpu = CpuMeter()
@@ -83,13 +85,18 @@ class AutoScaler:
         alive = children.alive
         held = await self._queue.reader.jobs_in_hand([slot.instance for slot in alive])
         ready = await self._queue.transitions.count_ready(self._pools)
+        usage = self._memory()
+        by_workers = sum(usage.workers.values()) if usage else 0
+        own = usage.used - by_workers if usage else 0
+        all_memory = memory_limit_bytes()
         return LoadReading(
             at_s=time.monotonic(),
             workers=count,
             ready_pages=ready.pages,
             use=use_of(held, self._queue.config),
             cpu_share=self._cpu.share(slot.pid for slot in alive if slot.pid is not None),
-            memory_share=self._memory_share(),
+            memory_share=by_workers / all_memory,
+            own_memory_share=own / all_memory,
             is_settled=all(
                 slot.state is SlotState.RUNNING and slot.is_wanted for slot in children.slots
             ),

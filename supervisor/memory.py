@@ -14,7 +14,8 @@ from supervisor.public import PUBLIC, to_public
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Bytes; `percent_used` is 0 to 100. `workers`: by worker id, those that run."""
+    """Bytes; `percent_used` is 0 to 100. `workers`: by worker id, those that run; the rest of
+    `used` is this process's own."""
 
     __pydantic_config__: ClassVar = PUBLIC
 
@@ -54,12 +55,16 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
-def read_usage(workers: Iterable[tuple[str, int]], allowed_bytes: int | None = None) -> MemoryUsage:
-    """Read it now. `workers`: worker id and process id. `allowed_bytes` None or more than the
-    container or machine has: that."""
+def read_usage(
+    workers: Iterable[tuple[str, int]], allowed_to_workers_bytes: int | None = None
+) -> MemoryUsage:
+    """Read it now. `workers`: worker id and process id. In all is allowed what the container or
+    machine has, or this process's own and `allowed_to_workers_bytes` where that is less: the
+    service may live in a large program, whose memory is not its workers' fault."""
     by_worker = {worker_id: process_bytes(pid) for worker_id, pid in workers}
-    used = process_bytes() + sum(by_worker.values())
+    own = process_bytes()
+    used = own + sum(by_worker.values())
     total = memory_limit_bytes()
-    if allowed_bytes is not None:
-        total = min(total, allowed_bytes)
+    if allowed_to_workers_bytes is not None:
+        total = min(total, own + allowed_to_workers_bytes)
     return MemoryUsage(used, total, round(100 * used / total, 2), by_worker)

@@ -26,6 +26,7 @@ from supervisor.http_process import HttpServerKeeper
 from supervisor.listeners import Listeners
 from supervisor.loop import KILL_AFTER_DRAIN_S, FleetLoop
 from supervisor.loop_lag import LoopLag
+from supervisor.memory import MemoryUsage
 from supervisor.memory_warden import MemoryWarden, memory_limits
 from supervisor.monitor import HealthMonitor
 from supervisor.name_claim import NameClaim
@@ -178,7 +179,7 @@ class Runtime:
 
     def follow_load(self, pools: Sequence[str] | None) -> AutoScaler:
         """Change the count of workers by the load, until `stop_following`."""
-        scaler = AutoScaler(self.queue, self.children, self.fleet.resize, self._memory_share, pools)
+        scaler = AutoScaler(self.queue, self.children, self.fleet.resize, self._last_usage, pools)
         self.duties.start("health of load", scaler.run)
         return scaler
 
@@ -186,9 +187,9 @@ class Runtime:
         """Leave the count of workers as it is."""
         await self.duties.cancel("health of load")
 
-    def _memory_share(self) -> float:
+    def _last_usage(self) -> MemoryUsage | None:
         health = self._last_health()
-        return health.memory_usage.share if health and health.memory_usage else 0.0
+        return health.memory_usage if health else None
 
     def _last_health(self) -> HealthStatus | None:
         return self.monitor.last if self.monitor else None

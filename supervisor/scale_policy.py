@@ -34,8 +34,9 @@ class LoadReading:
     """The load at one moment. `workers` are wanted; `is_settled`: all of them run, none drains.
 
     `ready_pages`: pages that a free worker could take now. `use`: pages and jobs in hand, of what
-    one worker takes at once: 2.5 is the work of two workers and a half. `cpu_share`,
-    `memory_share`: of what is allowed.
+    one worker takes at once: 2.5 is the work of two workers and a half. `cpu_share`: the workers'
+    of the allowed CPU; `memory_share`: the workers' of the container's or machine's memory, and
+    `own_memory_share` the supervisor's own, which no worker adds to.
     """
 
     at_s: float
@@ -44,6 +45,7 @@ class LoadReading:
     use: float
     cpu_share: float = 0.0
     memory_share: float = 0.0
+    own_memory_share: float = 0.0
     is_settled: bool = True
 
 
@@ -95,7 +97,7 @@ class ScalePolicy:
         wanted = 2 * now if is_deep else now + 1
         for share, full in (
             (reading.cpu_share, self.limits.cpu_full),
-            (reading.memory_share, self.limits.memory_full),
+            (reading.memory_share, self.limits.memory_full - reading.own_memory_share),
         ):
             if share > 0:
                 wanted = min(wanted, int(now * full / share))

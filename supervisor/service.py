@@ -293,8 +293,8 @@ class ScraperWorkerService:
         )
 
     def get_memory_usage(self) -> MemoryUsage:
-        """Memory of this process and its workers against what is allowed: that of the container
-        or machine, or `worker_memory_limit_bytes` for each worker where that is less."""
+        """Memory of this process and its workers against what is allowed: the container's or
+        machine's, or its own and `worker_memory_limit_bytes` for each worker where that is less."""
         if self._runtime is None:
             return read_usage([])
         children = self._runtime.children

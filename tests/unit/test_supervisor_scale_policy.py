@@ -100,6 +100,16 @@ def test_a_used_fleet_keeps_its_size() -> None:
     assert fleet.workers == 3
 
 
+def test_the_supervisors_own_memory_is_not_taken_for_a_workers() -> None:
+    # A service inside a program that takes 58 % of the memory itself: 0.27 are left for workers.
+    fleet = Fleet(workers=1)
+    for _ in range(12):
+        fleet.live(8, much, use=20, memory_share=0.05 * fleet.workers, own_memory_share=0.58)
+    assert fleet.workers == 5
+    fleet.live(60, much, use=20, memory_share=0.25, own_memory_share=0.9)
+    assert fleet.workers == 5
+
+
 def test_nothing_changes_while_a_worker_starts_or_drains() -> None:
     policy = ScalePolicy(LIMITS)
     for step in range(100):
