@@ -15,6 +15,7 @@ import pytest
 
 from scraper.jobs import EmbeddedServer, RedisUnreachableError
 from supervisor import ScraperWorkerService, start_worker_service
+from supervisor.cgroup import memory_limit_bytes
 from supervisor.events import WorkerCompleted, WorkerFailed
 from supervisor.exits import EXIT_CONFIGURATION
 from supervisor.policy import RestartLimits
@@ -67,7 +68,8 @@ def test_health_and_memory_are_real(place: QueuePlace) -> None:
             usage = service.get_memory_usage()
             assert set(usage.workers) == {f"{service.name}/worker-{n}" for n in (1, 2)}
             assert min(usage.workers.values()) > 20 * 2**20
-            assert usage.total == min(2 * 2**30, psutil.virtual_memory().total)
+            own = usage.used - sum(usage.workers.values())
+            assert usage.total == min(own + 2 * 2**30, memory_limit_bytes())
             await until(lambda: len(record.by_name["healthUpdate"]) > 1, what="health updates")
         assert not record.by_name["highMemoryUsage"]
 
