@@ -17,10 +17,13 @@ from scraper.lineage import PageWork
 log = structlog.get_logger(__name__)
 
 # A call costs Redis as much as ten pages, so batches grow while nobody waits for them: pages of a
-# job that keeps its worker in work for long.
+# job that keeps its worker in work for long, and that come fast. What waits is fetched again if the
+# worker is killed: where pages come slowly, a long wait saves Redis little and risks as much.
 BATCH_PAGES = 128
 PATIENT_WAIT_S = 0.2
 BATCH_WAIT_S = 0.025
+# So many pages within the short wait are fast.
+FAST_PAGES = 4
 # While other jobs wait for a page's host: soon, yet not one call a page.
 CONTENDED_WAIT_S = 0.004
 BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -35,9 +38,9 @@ class Committer:
     """Takes the end of each page and sends it, in batches, in order.
 
     A batch goes at once when it is full or the worker has nothing else to do; 4 ms after a page
-    whose host other jobs wait for; 25 ms after a single-page job's, or while the worker is short of
-    pages; else after 200 ms. A commit that failed is repeated for ever: should its lease be lost
-    meanwhile, the repeat says so and changes nothing.
+    whose host other jobs wait for; else after 25 ms, or after 200 ms where pages come fast, the
+    worker is not short of them, and none is a single-page job's. A commit that failed is repeated
+    for ever: should its lease be lost meanwhile, the repeat says so and changes nothing.
     """
 
     def __init__(
@@ -80,8 +83,16 @@ class Committer:
             self._send_within(CONTENDED_WAIT_S)
         elif work.run.is_single_page or self._is_short():
             self._send_within(BATCH_WAIT_S)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BATCH_WAIT_S, self._send_or_gather)
+
+    def _send_or_gather(self) -> None:
+        """The short wait of a batch is over: is it worth the long one?"""
+        self._timer = None
+        if len(self._pending) - self._sending < FAST_PAGES or self._is_short():
+            self._due.set()
         else:
-            self._send_within(PATIENT_WAIT_S)
+            self._send_within(PATIENT_WAIT_S - BATCH_WAIT_S)
 
     def _send_within(self, wait_s: float) -> None:
         """Have what is pending sent in `wait_s` at the latest."""

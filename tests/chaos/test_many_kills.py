@@ -99,8 +99,8 @@ def test_kills_of_workers_lose_no_page_and_quarantine_no_innocent(
         run(noting())
         took_s = time.monotonic() - began_s
         tally = jobs.judge(site, how_to_repeat)
-    # Beside those that are fetched, some wait for their commit: on a busy machine as many again.
-    bound = 2 * WORKER_KILLS * PAGES_IN_FLIGHT
+    # Few kills may hit fuller workers than the average, whose pages also wait for their commit.
+    bound = by_scale(2, 1) * WORKER_KILLS * PAGES_IN_FLIGHT
     tell(
         f"{WORKER_KILLS} worker kills, {found[0]} of them with pages in hand",
         *tally.figures, f"{tally.repeats / WORKER_KILLS:.1f} a kill", f"{took_s:.0f} s",

@@ -8,7 +8,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from benchmarks.workers.memory_frontier import MemoryFrontier
-from scraper.committing import BATCH_PAGES, BATCH_WAIT_S, PATIENT_WAIT_S, Committer
+from scraper.committing import (
+    BATCH_PAGES,
+    BATCH_WAIT_S,
+    FAST_PAGES,
+    PATIENT_WAIT_S,
+    Committer,
+)
 from scraper.job_run import JobRun
 from scraper.jobs import parse_job
 from scraper.jobs.leases import CommitOutcome, LeasedJob, LeasedPage, PageCommit, PageOutcome
@@ -73,13 +79,21 @@ async def committing(it: Committing) -> asyncio.Task[None]:
     return task
 
 
-def test_pages_of_a_long_job_are_gathered() -> None:
+def test_pages_of_a_long_job_are_gathered_where_they_come_fast() -> None:
     async def body() -> None:
         it = Committing()
         task = await committing(it)
-        it.add(3)
+        it.add(FAST_PAGES)
         assert await it.through() >= 0.9 * PATIENT_WAIT_S
-        assert it.frontier.sizes == [3]
+        # Less is gained than risked.
+        it.add(FAST_PAGES - 1)
+        timer = it.committer._timer
+        assert timer is not None
+        assert timer.when() <= asyncio.get_running_loop().time() + BATCH_WAIT_S
+        it.committer._send_or_gather()
+        assert it.committer._due.is_set()
+        await it.through()
+        assert it.frontier.sizes == [FAST_PAGES, FAST_PAGES - 1]
         task.cancel()
 
     run(body())
