@@ -12,6 +12,7 @@ _PLACEHOLDERS = {
     "<state>": "[a-z]+",
     "<pool>": "[^:|]+",
     "<priority>": "-?[0-9]+",
+    "<group>": "-?[0-9]+",
     "<host>": "[^|]+",
     "<origin>": "https?://[^|]+",
     "<customer>": "[^|]+",
@@ -114,10 +115,16 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "emptied by leasing",
         "lane `<job> <host>` -> rank",
     ),
-    KeySpec("parked:<host>", "zset", "turnstile", "emptied by waking", "as `ready`"),
-    KeySpec("parked:<host>|<priority>", "zset", "turnstile", "emptied by waking", "as `ready`"),
     KeySpec(
-        "parked:<host>|<priority>|<customer>",
+        "parked:<host>",
+        "zset",
+        "turnstile",
+        "emptied by waking",
+        "group: priority + 10,000 x limit of the host (+ 10^8: the job keeps no delay)",
+    ),
+    KeySpec("parked:<host>|<group>", "zset", "turnstile", "emptied by waking", "as `ready`"),
+    KeySpec(
+        "parked:<host>|<group>|<customer>",
         "zset",
         "turnstile",
         "emptied by waking",
@@ -135,8 +142,8 @@ CATALOGUE: tuple[KeySpec, ...] = (
         "hash",
         "lease_pages",
         "last leave, or TTL of its delay",
-        "in_flight, next_at, paused_until, crawl_delay and by whose file, slow_delay, pushbacks, "
-        "pace_until; hop: the last start that a redirect took",
+        "in_flight, and by_limit: `<limit>:<fetches> ...`; next_at, paused_until, crawl_delay and "
+        "by whose file, slow_delay, pushbacks, pace_until; hop: the last start of a redirect",
     ),
     KeySpec(
         "robots:<origin>",

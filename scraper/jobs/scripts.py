@@ -18,7 +18,8 @@ from scraper.jobs.errors import JobsError
 LUA = files("scraper.jobs").joinpath("lua")
 # The order matters: each file uses what stands before it.
 SHARED = (
-    "base", "clock", "records", "turns", "lanes", "pages", "hooks", "jobs", "pace", "shapes",
+    "base", "clock", "records", "turns", "crowds", "lanes", "pages", "hooks", "jobs", "pace",
+    "shapes",
 )  # fmt: skip
 HEADER = "#!lua"
 UNKNOWN = "Function not found"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from scraper.jobs.leases import Burial, CommitOutcome, LeasedPage, PageCommit, PageOutcome
+from scraper.jobs.leases import Burial, CommitOutcome, LeasedPage, Pace, PageCommit, PageOutcome
 from scraper.jobs.transitions import Submission
 
 FINAL = {"completed", "failed", "cancelled"}
@@ -91,7 +91,8 @@ class FrontierModel:
     def __init__(self) -> None:
         self.jobs: dict[str, ModelJob] = {}
         self.leases: dict[str, ModelLease] = {}
-        self.blocked_hosts: set[str] = set()
+        self.resting_hosts: set[str] = set()
+        self.spaced_hosts: set[str] = set()
         self.due_jobs: set[str] = set()
         self.due_pages: set[tuple[str, str]] = set()
         self.is_paused = False
@@ -181,7 +182,8 @@ class FrontierModel:
         }
 
     def hosts_pass(self) -> None:
-        self.blocked_hosts.clear()
+        self.resting_hosts.clear()
+        self.spaced_hosts.clear()
 
     def promote(self) -> None:
         """Wake what is due."""
@@ -228,11 +230,15 @@ class FrontierModel:
         if job.budget <= 0:
             yield "a page beyond the budget"
         host = host_of(lease.url)
-        if host in self.blocked_hosts:
+        keeps_delay = job.spec.pace is Pace.NORMAL or job.spec.host_delay_ms
+        if host in self.resting_hosts or (keeps_delay and host in self.spaced_hosts):
             yield f"a page of {host} before its time"
-        in_flight = sum(host_of(other.url) == host for other in self.leases.values())
-        if in_flight >= job.spec.host_limit:
-            yield f"{in_flight + 1} pages of {host} in flight, the limit is {job.spec.host_limit}"
+        others = [lease for lease in self.leases.values() if host_of(lease.url) == host]
+        limits = sorted(self.jobs[other.job].spec.host_limit for other in others)
+        for limit in {job.spec.host_limit, *limits}:
+            in_flight = sum(other <= limit for other in limits)
+            if limit >= job.spec.host_limit and in_flight >= limit:
+                yield f"{in_flight + 1} pages of {host} in flight under limits up to {limit}"
         expected = (page.depth, page.attempts + 1, page.found_on)
         if (lease.depth, lease.attempt, lease.found_on) != expected:
             yield f"depth, attempt, found on of {lease}, expected {expected}"
@@ -247,7 +253,7 @@ class FrontierModel:
         page.attempts += 1
         job.fetches += 1
         if job.spec.host_delay_ms:
-            self.blocked_hosts.add(host)
+            self.spaced_hosts.add(host)
         self.leases[lease.token] = ModelLease(worker, lease.job_id, lease.url)
 
     def held_by(self, worker: str) -> list[str]:
@@ -305,7 +311,7 @@ class FrontierModel:
             if lease.job not in touched:
                 touched.append(lease.job)
             if commit.host_pause_ms:
-                self.blocked_hosts.add(host_of(lease.url))
+                self.resting_hosts.add(host_of(lease.url))
             job = self.jobs[lease.job]
             outcomes.append(self._end_page(job, lease.url, commit))
             if commit.outcome is not PageOutcome.RETRY:

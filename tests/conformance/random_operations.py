@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from scraper.jobs.leases import (
     LeaseReply,
     LeaseRequest,
+    Pace,
     PageCommit,
     PageOutcome,
     WorkerDeath,
@@ -115,7 +116,8 @@ class RandomOperations(RuleBasedStateMachine):
             customer_id=rng.choice("xy"), priority=rng.choice([0, 0, 5]),
             attempts=rng.choice([1, 2]), delay_ms=rng.choice([0] * 5 + [HOUR_MS]),
             max_duration_ms=rng.choice([HOUR_MS, FOREVER_MS]),
-            host_limit=host_limit, host_delay_ms=host_delay_ms, **changes,
+            host_limit=host_limit, host_delay_ms=host_delay_ms,
+            pace=rng.choice([Pace.NORMAL, Pace.NORMAL, Pace.TURBO]), **changes,
         )  # fmt: skip
         reply = self.run(f"submit {job}", self.transitions.submit_jobs([job]))
         assert reply == [self.model.submit(job)]

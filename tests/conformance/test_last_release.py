@@ -47,6 +47,38 @@ def _is_final(state: str) -> bool:
     return state in ("completed", "failed", "cancelled")
 
 
+@pytest.mark.parametrize("by_limit", ["", "4:9 16:3"], ids=["unknown", "partly ended by it"])
+async def test_lanes_and_fetches_that_the_last_release_left_at_a_host_are_taken_over(
+    queue: QueueDriver, probe: QueueProbe, by_limit: str
+) -> None:
+    jobs = [f"j{number}" for number in range(8)]
+    for number, job_id in enumerate(jobs):
+        await queue.submit(job_id, f"http://a.test/{number}")
+    leased = await queue.lease()
+    assert await queue.lease() == []
+    parked, host = queue.keys.key("parked:a.test"), queue.keys.key("host:a.test")
+    [group] = probe.redis.zrange(parked, 0, -1)
+    # That release knows no limits.
+    probe.redis.hdel(host, "by_limit")
+    if by_limit:
+        probe.redis.hset(host, "by_limit", by_limit)
+    probe.redis.rename(f"{parked}|{group.decode()}|acme", f"{parked}|0|acme")
+    probe.redis.rename(f"{parked}|{group.decode()}", f"{parked}|0")
+    probe.redis.zrem(parked, group)
+    probe.redis.zadd(parked, {"0": 0})
+    await queue.transitions.pause_job("j7")
+    assert await queue.lease() == []
+    await queue.transitions.resume_job("j7")
+    done = []
+    while leased:
+        first, *leased = leased
+        await queue.end("w1", first)
+        done.append(first.job_id)
+        leased += await queue.lease()
+        assert len(leased) == min(4, len(jobs) - len(done))
+    assert sorted(done) == jobs
+
+
 async def test_queue_of_a_newer_release_is_refused_with_what_to_do(queue: QueueDriver) -> None:
     opened = JobQueue(queue.redis, Config(queue_name="scrape-test"), job_types=POOLS)
     await opened.initialize()

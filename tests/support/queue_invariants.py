@@ -148,11 +148,11 @@ def _orphans(snapshot: Snapshot) -> Iterator[str]:
 def _lease_faults(snapshot: Snapshot) -> Iterator[str]:
     held: defaultdict[str, Counter[str]] = defaultdict(Counter)
     pages: Counter[tuple[str, str]] = Counter()
-    in_flight: Counter[str] = Counter()
+    in_flight: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for lease in snapshot.leases:
         held[lease.job][lease.worker] += 1
         pages[lease.job, lease.url] += 1
-        in_flight[lease.host] += 1
+        in_flight[lease.host][snapshot.jobs[lease.job].number("host_limit")] += 1
         if lease.worker not in snapshot.get("workers", {}):
             yield f"lease {lease.token} of the unknown worker {lease.worker}"
         job = snapshot.jobs.get(lease.job)
@@ -171,16 +171,23 @@ def _lease_faults(snapshot: Snapshot) -> Iterator[str]:
     yield from _host_faults(snapshot, in_flight)
 
 
-def _host_faults(snapshot: Snapshot, in_flight: Counter[str]) -> Iterator[str]:
-    counted = {}
-    for name, stored in snapshot.own.items():
-        if name.startswith("host:"):
-            counted[name[5:]] = int(stored.value.get("in_flight", 0))
-            if counted[name[5:]] == 0 and stored.ttl_ms < 0:
-                yield f"host {name[5:]} has no fetch, and no end: {stored.value}"
-    for host in counted.keys() | in_flight.keys():
-        if counted.get(host, 0) != in_flight[host]:
-            yield f"host {host}: in_flight {counted.get(host)}, leases {in_flight[host]}"
+def _host_faults(snapshot: Snapshot, in_flight: defaultdict[str, Counter[int]]) -> Iterator[str]:
+    """Each host has in flight what is leased, by limits, too, and of none more than the limit."""
+    hosts = {name[5:] for name in snapshot.own if name.startswith("host:")}
+    for host in hosts | in_flight.keys():
+        stored = snapshot.own.get(f"host:{host}")
+        fields = stored.value if stored else {}
+        total, leased = int(fields.get("in_flight", 0)), in_flight[host]
+        if total != leased.total():
+            yield f"host {host}: in_flight {total}, leases {leased.total()}"
+        if total == 0 and stored and stored.ttl_ms < 0:
+            yield f"host {host} has no fetch, and no end: {fields}"
+        pairs = [pair.split(":") for pair in fields.get("by_limit", "").split()]
+        if {int(limit): int(fetches) for limit, fetches in pairs} != leased:
+            yield f"host {host}: by_limit {fields.get('by_limit')}, leases {dict(leased)}"
+        for limit in leased:
+            if (fetches := sum(n for other, n in leased.items() if other <= limit)) > limit:
+                yield f"host {host}: {fetches} fetches of limits up to {limit}: {dict(leased)}"
 
 
 def _turnstile_faults(snapshot: Snapshot) -> Iterator[str]:

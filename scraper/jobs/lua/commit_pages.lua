@@ -509,13 +509,15 @@ local function leave(n)
   local hosts = {}
   for _, place in pairs(places) do
     local job, host = place.of_job, place.host
-    hosts[host] = (hosts[host] or 0) + place.ended
+    local ended = hosts[host] or {}
+    hosts[host] = ended
+    ended[job.host_limit] = (ended[job.host_limit] or 0) + place.ended
     job.ended, job.last_host = job.ended + place.ended, host
   end
   for first = 1, n, STEP do
     call('HDEL', leases_key(worker), unpack(tokens, first, math.min(first + STEP - 1, n)))
   end
-  for host, pages in pairs(hosts) do host_leave(host, pages) end
+  for host, ended in pairs(hosts) do host_leave(host, ended) end
 end
 
 local function run()

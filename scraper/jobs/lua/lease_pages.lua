@@ -129,7 +129,7 @@ local function delays_text(delay, strain)
 end
 
 -- At least `delay` ms lie between the starts of two pages.
-local function grant(job, host, urls, pages, start_at, delay, strain)
+local function grant(job, host, crowd, urls, pages, start_at, delay, strain)
   local n, id, spacing = #urls, job.id, spacing_of(delay)
   if job.state == 'waiting' then activate(job) end
   local suspects = job.suspects > 0 and call('HMGET', suspects_key(id), unpack(urls)) or {}
@@ -150,7 +150,7 @@ local function grant(job, host, urls, pages, start_at, delay, strain)
   job_add(job, 'queued', -n)
   job_add(job, 'leased', n)
   job_add(job, 'fetches', n)
-  host_enter(host, n, start_at, spacing)
+  host_enter(host, crowd, job.host_limit, n, start_at, spacing)
   turns_charge(P .. 'ready:' .. job.pool, job.priority, job.customer, n)
   if call('EXISTS', lane_key(id, host)) == 0 then lane_end(id, job, host) end
   if call('HINCRBY', P .. 'job:' .. id .. ':holders', worker, whole(n)) == n then
@@ -169,8 +169,16 @@ local function try_lane(lane, most)
     job_put(job, 'starved', '1')
     return lane_remove(id, job, host)
   end
-  local places, at, delay, strain = host_gate(host, job.host_limit, job.host_delay_ms, job.pace)
-  if places <= 0 then return lane_park(id, job, host, nil) end
+  local crowd, at, delay, strain = host_gate(host, job.host_delay_ms, job.pace)
+  local places = crowd_places(crowd, job.host_limit)
+  if places <= 0 then
+    lane_park(id, job, host, nil)
+    -- It was perhaps woken for a place that only a wider limit leaves: that is another's then.
+    if crowd_has_room(crowd) then
+      host_wake_one(host, parked_groups(host), crowd, at > NOW + WAKE_AHEAD_MS)
+    end
+    return
+  end
   if at > NOW + horizon then return lane_park(id, job, host, at) end
   local first = math.max(at, NOW)
   if delay > 0 then
@@ -178,19 +186,13 @@ local function try_lane(lane, most)
   end
   local urls, pages = pop_pages(id, host, math.min(most, budget, places))
   if #urls > 0 then
-    grant(job, host, urls, pages, first, delay, strain)
+    grant(job, host, crowd, urls, pages, first, delay, strain)
   elseif call('EXISTS', lane_key(id, host)) == 0 then
     lane_end(id, job, host)
   end
 end
 
 local function job_of_lane(lane) return (string.match(lane, '^(%S+) ')) end
-
-local function is_before(one, other)
-  if one.priority ~= other.priority then return one.priority > other.priority end
-  if one.turn ~= other.turn then return one.turn < other.turn end
-  return one.rank < other.rank
-end
 
 -- The lane whose turn it is over all pools of this worker; the turns of a customer are the same in
 -- all of them, so that its jobs go by their rank.
@@ -199,7 +201,7 @@ local function head_of_pools()
   for _, pool in ipairs(pools) do
     local head = turns_head(P .. 'ready:' .. pool)
     if head then heads = heads + 1 end
-    if head and (not best or is_before(head, best)) then best = head end
+    if head and (not best or turn_is_before(head, best)) then best = head end
   end
   if not best then return nil end
   best.job, best.is_alone = job_of_lane(best.lane), best.is_alone and heads == 1
@@ -291,7 +293,7 @@ local function tell_again(text)
       local lease = lease_unpack(packed)
       local job = job_load(lease.job, LEASE_FIELDS)
       local suspect = call('HEXISTS', suspects_key(lease.job), lease.url) == 1
-      local _, _, delay, strain = host_gate(lease.host, job.host_limit, job.host_delay_ms, job.pace)
+      local _, _, delay, strain = host_gate(lease.host, job.host_delay_ms, job.pace)
       tell(token, packed, found_on_of(lease.job, lease.page.parent), suspect)
       grants[#grants + 1] = {job = lease.job, host = lease.host, delays = delays_text(delay, strain),
                              last = #told}

@@ -17,7 +17,7 @@ end
 local rests_until = number_of(f[2])
 if rests_until > NOW + tonumber(ARGV[5]) then return {'rests', rests_until, 0} end
 local terms = fields(job_key(lease.job), 'host_delay_ms', 'pace')
-local _, at, delay = host_gate(host, 0, number_of(terms[1]), terms[2])
+local _, at, delay = host_gate(host, number_of(terms[1]), terms[2])
 if delay > 0 then
   at = math.max(at, NOW)
   host_take(host, at, delay)

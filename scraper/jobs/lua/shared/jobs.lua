@@ -47,7 +47,8 @@ local function summary(job, reason)
 end
 
 -- Void every lease of a job, whoever holds it.
-local function revoke_leases(id)
+local function revoke_leases(job)
+  local id = job.id
   local holders = P .. 'job:' .. id .. ':holders'
   for _, worker in ipairs(call('HKEYS', holders)) do
     local flat = call('HGETALL', leases_key(worker))
@@ -55,7 +56,7 @@ local function revoke_leases(id)
       local lease = lease_unpack(flat[i + 1])
       if lease.job == id then
         call('HDEL', leases_key(worker), flat[i])
-        host_leave(lease.host, 1)
+        host_leave(lease.host, {[job.host_limit] = 1})
       end
     end
   end
@@ -79,7 +80,7 @@ end
 -- The one way a job ends. Open pages are given up and counted as `left`. Saves the job.
 local function job_finish(job, state, reason, worker, error)
   local id, before = job.id, job.state
-  if job.leased > 0 then revoke_leases(id) end
+  if job.leased > 0 then revoke_leases(job) end
   local hosts = call('SMEMBERS', hosts_key(id))
   for _, host in ipairs(hosts) do
     lane_remove(id, job, host)

@@ -5,18 +5,49 @@ local function rank_of(id, seq)
   return call('HLEN', P .. 'job:' .. id .. ':holders') * RANK_STEP + number_of(seq)
 end
 
--- Make a lane leasable at once. `job` = {pool, priority, customer, seq}.
+-- Parked lanes wait in groups by all that decides whether they may go on, so that one that may not is
+-- never in the way of one that may. The name of a group is a number: the priority + 10,000 x the
+-- job's limit of the host (+ 10^8 where the job keeps no delay). Releases that know no limits take it
+-- for a priority; a group of theirs is a mere priority, and any lane of it may try. Where they find
+-- no lane to remove, it is removed when it was woken.
+local LIMIT_STEP, HASTY = 10000, 10 ^ 8
+
+local function parked_group(job)
+  local is_hasty = job.pace ~= 'normal' and job.host_delay_ms == 0
+  return whole(job.priority + LIMIT_STEP * job.host_limit + (is_hasty and HASTY or 0))
+end
+
+local function parked_group_read(group)
+  local number = number_in(group)
+  local is_hasty = number > HASTY / 2
+  if is_hasty then number = number - HASTY end
+  local limit = math.floor(number / LIMIT_STEP + 0.5)
+  return number - LIMIT_STEP * limit, limit, is_hasty
+end
+
+-- Make a lane leasable at once. `job` = {pool, priority, customer, seq}; to park it {host_limit,
+-- host_delay_ms, pace}, too.
 local function lane_ready(id, job, host)
-  turns_add(P .. 'ready:' .. job.pool, job.priority, job.customer, id .. ' ' .. host,
-    rank_of(id, job.seq))
+  turns_add(P .. 'ready:' .. job.pool, job.priority, job, id .. ' ' .. host, rank_of(id, job.seq))
+end
+
+local function parked_groups(host) return call('ZRANGE', P .. 'parked:' .. host, '0', '-1') end
+
+-- Whether lanes wait for a host that want the places which a job with this limit might have: those
+-- with a narrower limit do not want the ones beyond it.
+local function is_waited_for(host, limit)
+  for _, group in ipairs(parked_groups(host)) do
+    local _, others = parked_group_read(group)
+    if others == 0 or others >= limit then return true end
+  end
+  return false
 end
 
 -- Put a lane where it belongs: behind those that already wait for its host, else among the
 -- ready ones. So 100,000 jobs on one slow host never stand in the way of a lease call.
 local function lane_open(id, job, host)
-  if call('EXISTS', P .. 'parked:' .. host) == 1 then
-    turns_add(P .. 'parked:' .. host, job.priority, job.customer, id .. ' ' .. host,
-      number_of(job.seq))
+  if is_waited_for(host, job.host_limit) then
+    turns_add(P .. 'parked:' .. host, parked_group(job), job, id .. ' ' .. host, number_of(job.seq))
     return false
   end
   lane_ready(id, job, host)
@@ -24,9 +55,10 @@ local function lane_open(id, job, host)
 end
 
 local function lane_remove(id, job, host)
-  local lane = id .. ' ' .. host
-  if not turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane) then
-    turns_remove(P .. 'parked:' .. host, job.priority, job.customer, lane)
+  local lane, parked = id .. ' ' .. host, P .. 'parked:' .. host
+  if not turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane) and
+    not turns_remove(parked, parked_group(job), job.customer, lane) then
+    turns_remove(parked, job.priority, job.customer, lane)
   end
 end
 
@@ -38,14 +70,17 @@ end
 
 local function lane_waits(id, job, host)
   local place = '|' .. job.priority .. '|' .. job.customer
-  local lane = id .. ' ' .. host
+  local lane, parked = id .. ' ' .. host, P .. 'parked:' .. host
   return call('ZSCORE', P .. 'ready:' .. job.pool .. place, lane) or
-    call('ZSCORE', P .. 'parked:' .. host .. place, lane)
+    call('ZSCORE', parked .. '|' .. parked_group(job) .. '|' .. job.customer, lane) or
+    call('ZSCORE', parked .. place, lane)
 end
 
 local function load_place(id)
-  local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq')
-  return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4]}
+  local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq', 'host_limit',
+    'host_delay_ms', 'pace')
+  return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4],
+    host_limit = number_of(f[5]), host_delay_ms = number_of(f[6]), pace = f[7]}
 end
 
 -- All lanes of a job that have pages become leasable (after a pause, a spent budget, a retry).
@@ -78,18 +113,18 @@ local function job_rerank(id, job)
   end
 end
 
--- What a host asks of a job: how many of its pages may be fetched (none: a release will tell), from
--- when on (epoch in ms), and the time between two starts in ms. Of the job: its limit, its own delay
--- and its pace (`turbo` is spared the adaptive delay, `own` the Crawl-delay too; a pause nobody).
+-- What a host asks of a job: its crowd, from when on pages may be fetched (epoch in ms), and the time
+-- between two starts in ms. Of the job: its own delay and its pace (`turbo` is spared the adaptive
+-- delay, `own` the Crawl-delay too; a pause nobody).
 -- Last, its adaptive delay in ms (1: none, but it sent us away of late; 0: it is well).
-local function host_gate(host, limit, delay_ms, pace)
-  local f = fields(host_key(host), 'in_flight', 'next_at', 'paused_until', 'crawl_delay',
-    'slow_delay', 'pushbacks')
-  local at, delay = number_of(f[3]), delay_ms
-  if f[4] and pace ~= 'own' then delay = math.max(delay, tonumber(f[4])) end
-  if f[5] and pace == 'normal' then delay = math.max(delay, tonumber(f[5])) end
-  if delay > 0 or pace == 'normal' then at = math.max(at, number_of(f[2])) end
-  return limit - number_of(f[1]), at, delay, f[5] and tonumber(f[5]) or f[6] and 1 or 0
+local function host_gate(host, delay_ms, pace)
+  local f = fields(host_key(host), 'in_flight', 'by_limit', 'next_at', 'paused_until',
+    'crawl_delay', 'slow_delay', 'pushbacks')
+  local at, delay = number_of(f[4]), delay_ms
+  if f[5] and pace ~= 'own' then delay = math.max(delay, tonumber(f[5])) end
+  if f[6] and pace == 'normal' then delay = math.max(delay, tonumber(f[6])) end
+  if delay > 0 or pace == 'normal' then at = math.max(at, number_of(f[3])) end
+  return crowd_read(f[1], f[2]), at, delay, f[6] and tonumber(f[6]) or f[7] and 1 or 0
 end
 
 local PARK_CHECK_MS = 1000   -- a parked lane is looked at again at the latest after this
@@ -100,7 +135,7 @@ local WAKE_AHEAD_MS = 100
 local function lane_park(id, job, host, wake_at)
   local lane = id .. ' ' .. host
   turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane)
-  turns_add(P .. 'parked:' .. host, job.priority, job.customer, lane, number_of(job.seq))
+  turns_add(P .. 'parked:' .. host, parked_group(job), job, lane, number_of(job.seq))
   local due = wake_at and wake_at - WAKE_AHEAD_MS or NOW + PARK_CHECK_MS
   local known = call('ZSCORE', P .. 'hosts_due', host)
   if not known or tonumber(known) > due or tonumber(known) <= NOW then
@@ -108,19 +143,32 @@ local function lane_park(id, job, host, wake_at)
   end
 end
 
--- Move the lane whose turn it is from its busy host back to the ready ones.
-local function host_wake_one(host)
-  local head = turns_head(P .. 'parked:' .. host)
-  if not head then
-    call('ZREM', P .. 'hosts_due', host)
-    return false
+-- Of the lanes in these groups for which a host has places, the one whose turn it is; nil when there
+-- is none. `is_early`: only of jobs that keep no delay.
+local function parked_head(host, groups, crowd, is_early)
+  local turnstile, best = P .. 'parked:' .. host, nil
+  for _, group in ipairs(groups) do
+    local priority, limit, is_hasty = parked_group_read(group)
+    if best and priority < best.priority then break end
+    if (limit == 0 or crowd_places(crowd, limit) > 0) and (is_hasty or not is_early) then
+      local head = turns_head_of(turnstile, group, priority)
+      if not best or turn_is_before(head, best) then best = head end
+    end
   end
-  turns_remove(head.turnstile, head.priority, head.customer, head.lane)
+  return best
+end
+
+-- Move the lane whose turn it is from its busy host back to the ready ones, and count it in the crowd.
+local function host_wake_one(host, groups, crowd, is_early)
+  local head = parked_head(host, groups, crowd, is_early)
+  if not head then return false end
+  turns_remove(head.turnstile, head.group, head.customer, head.lane)
   local id = string.match(head.lane, '^(%S+) ')
   local job = load_place(id)
   if job.pool then
     lane_ready(id, job, host)
     wake_workers(job.pool, 1)
+    crowd_join(crowd, job.host_limit, 1)
   end
   return true
 end
@@ -133,11 +181,19 @@ local function spacing_of(delay_ms)
   return delay_ms + math.min(LATE_MOST_MS, math.ceil(delay_ms / 10))
 end
 
--- `spacing` ms lie between the starts of `pages` fetches and to the next one (0: nothing does).
-local function host_enter(host, pages, start_at, spacing)
-  local key = host_key(host)
-  if call('HINCRBY', key, 'in_flight', whole(pages)) == pages then call('PERSIST', key) end
-  if spacing > 0 then call('HSET', key, 'next_at', text_of(start_at + pages * spacing)) end
+-- `pages` fetches of a job with this limit; `spacing` ms lie between their starts and to the next one
+-- (0: nothing does). `crowd` is the host's.
+local function host_enter(host, crowd, limit, pages, start_at, spacing)
+  local key, was_empty = host_key(host), crowd.total == 0
+  crowd_join(crowd, limit, pages)
+  local total, by_limit = whole(crowd.total), crowd_text(crowd)
+  if spacing > 0 then
+    local next_at = text_of(start_at + pages * spacing)
+    call('HSET', key, 'in_flight', total, 'by_limit', by_limit, 'next_at', next_at)
+  else
+    call('HSET', key, 'in_flight', total, 'by_limit', by_limit)
+  end
+  if was_empty then call('PERSIST', key) end
 end
 
 -- One start at `start_at` that no lease was granted for; the host may have no page in flight.
@@ -215,41 +271,50 @@ local function host_pause(host, ms)
   host_remember(key, until_at + STRAIN_KEPT_MS)
 end
 
--- Wake parked lanes of a host at `at`, or up to `lanes` of them now when that time has come.
-local function host_wake_at(host, at, lanes)
-  if call('EXISTS', P .. 'parked:' .. host) == 0 then return end
-  if at > NOW + WAKE_AHEAD_MS then
-    call('ZADD', P .. 'hosts_due', at - WAKE_AHEAD_MS, host)
-    return
+-- Wake up to `lanes` parked lanes of a host: now those for which it has places, and at their time
+-- those that keep its delays. `f` = {next_at, paused_until, crawl_delay}. False when none is parked.
+local function host_wake(host, crowd, lanes, f)
+  local groups = parked_groups(host)
+  if #groups == 0 then return false end
+  local hasty_at = number_of(f[2])
+  local at = math.max(number_of(f[1]), hasty_at)
+  if f[3] then hasty_at = at end
+  local is_early = at > NOW + WAKE_AHEAD_MS
+  call('ZADD', P .. 'hosts_due', is_early and at - WAKE_AHEAD_MS or NOW + PARK_CHECK_MS, host)
+  if hasty_at > NOW + WAKE_AHEAD_MS then return true end
+  for lane = 1, lanes do
+    if lane > 1 then groups = parked_groups(host) end
+    if #groups == 0 then call('ZREM', P .. 'hosts_due', host) end
+    if not host_wake_one(host, groups, crowd, is_early) then break end
   end
-  call('ZADD', P .. 'hosts_due', NOW + PARK_CHECK_MS, host)
-  for _ = 1, lanes do
-    if not host_wake_one(host) then return end
-  end
+  return true
 end
 
--- `pages` fetches of a host are over: as many parked lanes may go on.
-local function host_leave(host, pages)
+-- Fetches of a host are over, `ended` by the limits of their jobs: as many parked lanes may go on.
+local function host_leave(host, ended)
   local key = host_key(host)
-  local left = call('HINCRBY', key, 'in_flight', whole(-pages))
-  local f = fields(key, 'next_at', 'paused_until', 'pace_until')
-  local at = math.max(number_of(f[1]), number_of(f[2]))
-  if left <= 0 then
-    local last = math.max(at, number_of(f[3]))
-    if last <= NOW then call('DEL', key) else call('PEXPIRE', key, last - NOW + 1000) end
+  local f = fields(key, 'next_at', 'paused_until', 'crawl_delay', 'pace_until', 'in_flight',
+    'by_limit')
+  local crowd, fetches = crowd_read(f[5], f[6]), 0
+  for limit, n in pairs(ended) do
+    crowd_leave(crowd, limit, n)
+    fetches = fetches + n
   end
-  host_wake_at(host, at, pages)
+  local last = math.max(number_of(f[1]), number_of(f[2]), number_of(f[4]))
+  if crowd.total == 0 and last <= NOW then
+    call('DEL', key)
+  else
+    call('HSET', key, 'in_flight', whole(crowd.total), 'by_limit', crowd_text(crowd))
+    if crowd.total == 0 then call('PEXPIRE', key, last - NOW + 1000) end
+  end
+  host_wake(host, crowd, fetches, f)
 end
 
 -- Hosts whose time has come: wake one lane each, look again soon while more wait.
 local function wake_due_hosts(bound)
   local due = call('ZRANGEBYSCORE', P .. 'hosts_due', '-inf', NOW, 'LIMIT', 0, bound)
   for _, host in ipairs(due) do
-    if call('EXISTS', P .. 'parked:' .. host) == 0 then
-      call('ZREM', P .. 'hosts_due', host)
-    else
-      local f = fields(host_key(host), 'next_at', 'paused_until')
-      host_wake_at(host, math.max(number_of(f[1]), number_of(f[2])), 1)
-    end
+    local f = fields(host_key(host), 'next_at', 'paused_until', 'crawl_delay', 'in_flight', 'by_limit')
+    if not host_wake(host, crowd_read(f[4], f[5]), 1, f) then call('ZREM', P .. 'hosts_due', host) end
   end
 end

@@ -3,7 +3,8 @@
 -- What keeps the job from being faster, as {reason, host, delay, wait} (ms); nil when nothing does
 -- but the workers' speed. `terms` = {host_limit, host_delay_ms, pace}.
 local function held_up_by(job, host, terms)
-  local f = fields(host_key(host), 'in_flight', 'paused_until', 'crawl_delay', 'slow_delay')
+  local f = fields(host_key(host), 'in_flight', 'paused_until', 'crawl_delay', 'slow_delay',
+    'by_limit')
   local wait = number_of(f[2]) - NOW
   if wait > 0 then return {reason = 'host_pause', host = host, wait = wait} end
   local own, crawl, slow = number_of(terms[2]), number_of(f[3]), number_of(f[4])
@@ -15,7 +16,9 @@ local function held_up_by(job, host, terms)
     return {reason = reason, host = host, delay = delay}
   end
   if job.queued == 0 then return nil end
-  if number_of(f[1]) >= number_of(terms[1]) then return {reason = 'host_limit', host = host} end
+  if crowd_places(crowd_read(f[1], f[5]), number_of(terms[1])) <= 0 then
+    return {reason = 'host_limit', host = host}
+  end
   if call('HLEN', P .. 'open_jobs') > 1 then return {reason = 'turn'} end
 end
 

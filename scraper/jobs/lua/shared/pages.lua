@@ -69,10 +69,10 @@ local function holder_leave(job, worker, pages)
 end
 
 -- End a lease: the token is void from now on, the host's place and the job's holder are free.
--- `job` = {id, pool, priority, customer, seq}.
+-- `job` = {id, pool, priority, customer, seq, host_limit}.
 local function lease_end(worker, token, lease, job)
   call('HDEL', leases_key(worker), token)
-  host_leave(lease.host, 1)
+  host_leave(lease.host, {[job.host_limit] = 1})
   holder_leave(job, worker, 1)
 end
 

@@ -16,7 +16,8 @@ local LEASE_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages
 local JOB_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages', 'known', 'queued',
   'delayed', 'leased', 'done', 'failed', 'skipped', 'left', 'fetches', 'bytes', 'body_bytes',
   'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'max_duration_ms', 'result_ttl_ms',
-  'progress_at', 'started_at', 'starved', 'start_recorded', 'error', 'suspects'}
+  'progress_at', 'started_at', 'starved', 'start_recorded', 'error', 'suspects', 'host_limit',
+  'host_delay_ms', 'pace'}
 
 -- With room for the fields, and for what a commit adds: a table that grows is copied at each step.
 local function job_new(id)
