@@ -18,6 +18,7 @@ STATE_WORDS = {
     PageState.SKIPPED: "was skipped",
     PageState.ALIAS: "is another name of a recorded page",
 }
+OPEN_STATES = (PageState.QUEUED, PageState.DELAYED, PageState.LEASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,16 @@ async def _explain_page(queue: JobQueue, job: JobView, url: str, page: StoredPag
         lane = queue.transitions.keys.job(job.id, f"lane:{host_key(url)}")
         place = await queue.redis.lpos(lane, url)
         sentence += f", {place} pages before it" if place is not None else ""
-    elif page.state in (PageState.QUEUED, PageState.DELAYED, PageState.LEASED):
+    elif job.state.is_final and page.state in OPEN_STATES:
         sentence = f"{url} was still unfetched when the job ended ({job.finish_reason})"
     elif page.state is PageState.SKIPPED and page.note.startswith("robots "):
         sentence += f": the site's robots.txt says `{page.note.removeprefix('robots ')}`"
     elif page.note and page.state is not PageState.DONE:
         sentence += f": {page.note}"
     sentence += f"; found on {page.found_on}" if page.found_on else "; the job's start page"
-    sentence += f", {page.depth} links away from the start" if page.depth else ""
+    if page.depth:
+        links = "one link" if page.depth == 1 else f"{page.depth} links"
+        sentence += f", {links} away from the start"
     sentence += f", {page.attempts} attempts" if page.attempts > 1 else ""
     suspect = await queue.reader.suspect(job.id, url)
     sentence += f"; {_suspicion(suspect)}" if suspect else ""

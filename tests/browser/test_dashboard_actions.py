@@ -165,7 +165,10 @@ def test_a_token_is_kept_for_the_tab_and_with_it_a_service_is_drained(
     for token in ("wrong", guarded.api.token or ""):
         page.locator("dialog input").fill(token)
         page.get_by_role("button", name="Go on").click()
+        if token == "wrong":
+            expect(page.get_by_text("The token was refused")).to_be_visible()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.get_by_role("button", name="Forget token")).to_be_visible()
     expect(page.locator("#live")).to_have_text("live")
     page.reload()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()

@@ -85,7 +85,13 @@ async def test_what_a_crawl_found_is_there(desk: Desk, queue: QueueDriver) -> No
     await queue.start_crawl("crawl", links, start_url="http://site.test/", spec=spec)
     with pytest.raises(JobStateError):
         await desk.result("crawl")
-    await queue.end("w1", await queue.lease_one(), PageOutcome.FAILED, code="http_404")
+    lease = await queue.lease_one()
+    explained = await desk.explain("crawl", links[0])
+    assert explained["sentence"] == (
+        "http://site.test/a is being fetched; found on http://site.test/, "
+        "one link away from the start"
+    )
+    await queue.end("w1", lease, PageOutcome.FAILED, code="http_404")
     view, result = await desk.job("crawl"), await desk.result("crawl")
     assert (view.state, view.pages.done, view.pages.failed) == (JobState.COMPLETED, 1, 1)
     assert view.duration_ms == result.duration

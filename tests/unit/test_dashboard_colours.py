@@ -12,7 +12,8 @@ TEXT_ON = [
     ("ink", "back"), ("ink", "card"), ("ink", "soft"), ("muted", "back"), ("muted", "card"),
     ("muted", "soft"), ("accent", "card"), ("accent", "back"), ("accent-ink", "accent"),
     ("good", "card"), ("warn", "card"), ("bad", "card"), ("bad", "soft"), ("ink", "bad-soft"),
-    ("ink", "warn-soft"), ("accent", "soft"),
+    ("ink", "warn-soft"), ("accent", "soft"), ("bad", "bad-soft"), ("warn", "warn-soft"),
+    ("good", "soft"), ("warn", "soft"), ("muted", "warn-soft"), ("muted", "bad-soft"),
 ]  # fmt: skip
 
 

@@ -1,16 +1,18 @@
 // Talks to the HTTP API: requests, the token, the stream of events.
 
-import { h } from "./dom.js";
+import { h, released } from "./dom.js";
 
 const TOKEN = "scraper-workers-token";
 
 export class ApiError extends Error {
   constructor(status, body) {
     const error = (body && body.error) || {};
-    super(error.message ? `${error.message}${error.hint ? `: ${error.hint}` : ""}` : `the server answered ${status}`);
+    super(error.message ? `${error.message}${error.hint ? `; ${error.hint}` : ""}` : `the server answered ${status}`);
     this.status = status;
     this.code = error.code || "";
     this.fields = error.fields || [];
+    const untold = this.fields.filter((fault) => !this.message.includes(fault.problem));
+    if (untold.length) this.message += ` (${untold.map((fault) => `${fault.field} ${fault.problem}`).join(", ")})`;
   }
 }
 
@@ -23,12 +25,13 @@ export const hasToken = () => Boolean(sessionStorage.getItem(TOKEN));
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
 async function send(method, path, body) {
+  const sent = sessionStorage.getItem(TOKEN);
   const answer = await fetch(path, {
     method, cache: "no-store", headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (answer.status === 401) {
-    await askForToken();
+    await askForToken(sent);
     return send(method, path, body);
   }
   if (answer.status === 204) return null;
@@ -41,7 +44,14 @@ async function send(method, path, body) {
   return data;
 }
 
-export const get = (path) => send("GET", path);
+// Its answer is drawn, mostly: not below a finger.
+export async function get(path) {
+  const found = await send("GET", path);
+  await released();
+  return found;
+}
+
+
 export const post = (path, body) => send("POST", path, body);
 export const put = (path, body) => send("PUT", path, body);
 export const remove = (path) => send("DELETE", path);
@@ -49,7 +59,10 @@ export const part = encodeURIComponent;
 
 let asking = null;
 
-function askForToken() {
+// `refused` is the token that was sent, null where there was none.
+function askForToken(refused) {
+  // Another request has had a new one meanwhile: that one is tried first.
+  if (!asking && sessionStorage.getItem(TOKEN) !== refused) return Promise.resolve();
   asking = asking || new Promise((resolve) => {
     const input = h("input", { type: "password", autocomplete: "off", required: true, autofocus: true });
     const dialog = h("dialog", { "aria-labelledby": "token-title", oncancel: (event) => event.preventDefault() },
@@ -60,6 +73,7 @@ function askForToken() {
         resolve();
       } },
       h("h2", { id: "token-title" }, "This service asks for a token"),
+      refused ? h("p.bad", { role: "alert" }, "The token was refused: it is wrong, or it was revoked.") : null,
       h("p.muted", {}, "Yours, or the operator's. It is kept until this tab is closed."),
       h("label.field", {}, "Token", input), h("button.main", {}, "Go on")));
     document.body.append(dialog);
@@ -91,13 +105,14 @@ export function listen(path, onEvent, onState = () => {}) {
   let pause = 500;
   async function run() {
     while (!controller.signal.aborted) {
+      const sent = sessionStorage.getItem(TOKEN);
       try {
         const answer = await fetch(path, {
           cache: "no-store", signal: controller.signal,
           headers: headers({ Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) }),
         });
         if (answer.status === 204) { onState("ended"); return; }
-        if (answer.status === 401) { await askForToken(); continue; }
+        if (answer.status === 401) { await askForToken(sent); continue; }
         if (!answer.ok) throw new ApiError(answer.status, null);
         onState("on");
         pause = 500;

@@ -8,13 +8,14 @@ const LEFT = 52;
 const BOTTOM = 20;
 const MOST_POINTS = 400;
 
-// series: [{name, points: [[epoch ms, value], ...]}]; `show` formats a value.
-export function chart(title, series, show) {
+// series: [{name, points: [[epoch ms, value], ...]}]; `show` formats a value; `base` is that of its
+// units: 1024 for bytes, 1 for what there are only whole ones of.
+export function chart(title, series, show, base = 10) {
   const drawn = series.map((one) => ({ ...one, points: thinned(one.points) })).filter((one) => one.points.length);
   const all = drawn.flatMap((one) => one.points);
   if (all.length < 2) return h("section.card.chart", {}, h("h2", {}, title), h("p.muted", {}, "No history yet: wait some seconds."));
   const [from, to] = [Math.min(...all.map((p) => p[0])), Math.max(...all.map((p) => p[0]))];
-  const top = nice(Math.max(...all.map((p) => p[1]), 0));
+  const top = nice(Math.max(...all.map((p) => p[1]), 0), base);
   const x = (at) => LEFT + ((at - from) / Math.max(1, to - from)) * (WIDTH - LEFT - 4);
   const y = (value) => 6 + (1 - value / top) * (HEIGHT - BOTTOM - 6);
   const lines = drawn.map((one, index) => svg(`polyline.line.s${index + 1}`, {
@@ -44,8 +45,11 @@ function thinned(points) {
   return kept;
 }
 
-function nice(value) {
+// The upper end of the scale: what half of it is can be read, too.
+function nice(value, base) {
+  if (base === 1) return 2 * nice(Math.ceil(value / 2), 10);
   if (value <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+  const unit = base === 1024 ? 1024 ** Math.floor(Math.log2(value) / 10) : 1;
+  const power = unit * 10 ** Math.floor(Math.log10(value / unit));
+  return [1, 2, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= value) || unit * 1024;
 }

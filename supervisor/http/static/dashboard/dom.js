@@ -29,6 +29,15 @@ function fill(element, classes, attributes, children) {
   return element;
 }
 
+let release = () => {};
+let pressed = Promise.resolve();
+addEventListener("pointerdown", () => { pressed = new Promise((resolve) => { release = resolve; }); });
+// A click comes right after its pointerup: what it is for is still there then.
+for (const name of ["pointerup", "pointercancel", "dragend"]) addEventListener(name, () => setTimeout(release));
+
+// Waits until no button is being pressed: one that is drawn anew in the middle of a click is not clicked.
+export const released = () => pressed;
+
 // New content for an element. The keyboard's focus, and what was being typed, stay where they were.
 export function replace(element, ...children) {
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
@@ -49,7 +58,7 @@ const focusKey = (one) => [one.tagName, one.getAttribute("aria-label"), one.getA
 export function outside(address) {
   const isWeb = /^https?:\/\//i.test(address || "");
   if (!isWeb) return h("span.url", {}, address || "–");
-  return h("a.url", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, address);
+  return h("a.url", { href: address, title: address, rel: "noopener noreferrer nofollow", target: "_blank" }, address);
 }
 
 const STATE_LOOK = {
@@ -63,14 +72,29 @@ export function chip(state) {
   return h(look ? `span.chip.${look}` : "span.chip", {}, state);
 }
 
-// A table: columns [{name, of(row), class, small: false hides it on small screens}].
+// A table: columns [{name, of(row), class, small: false hides it on small screens}]. There, each row
+// is a block with the columns' names beside its values; the roles say that it is a table all the same.
 export function table(columns, rows, { empty = "Nothing here.", caption = "" } = {}) {
   if (!rows.length) return h("p.muted", {}, empty);
   const classOf = (column) => [column.class, column.small === false && "hide-small"].filter(Boolean).join(" ");
-  return h("div.scroll", {}, h("table", { "aria-label": caption },
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { class: classOf(column), scope: "col" }, column.name)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column) =>
-      h("td", { class: classOf(column) }, column.of(row))))))));
+  return h("div.scroll", {}, h("table", { "aria-label": caption, role: "table" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { class: classOf(column), scope: "col", role: "columnheader" }, column.name)))),
+    h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, columns.map((column) =>
+      h("td", { class: classOf(column), role: "cell", "data-name": column.name }, column.of(row))))))));
+}
+
+// A button in a table's row that opens and closes a row below it, as wide as the table.
+export function opener(name, content) {
+  let below = null;
+  const button = h("button", { type: "button", "aria-expanded": "false", onclick: () => {
+    const row = button.closest("tr");
+    if (below) below.remove();
+    below = below ? null : h("tr", { role: "row" }, h("td.below", { role: "cell", colspan: row.cells.length }, content()));
+    if (below) row.after(below);
+    button.setAttribute("aria-expanded", String(Boolean(below)));
+    button.textContent = below ? "hide" : name;
+  } }, name);
+  return button;
 }
 
 export function facts(pairs) {

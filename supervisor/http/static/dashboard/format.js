@@ -31,5 +31,15 @@ export const clock = (moment) => (moment ? new Date(moment).toLocaleTimeString()
 
 export function ago(iso) {
   if (!iso) return "–";
-  return `${span(Math.max(0, (Date.now() - Date.parse(iso)) / 1000))} ago`;
+  const seconds = (Date.now() - Date.parse(iso)) / 1000;
+  return seconds < 1 ? "now" : `${span(Math.round(seconds))} ago`;
 }
+
+// Why a job ended, in words; a reason without any is shown as it is.
+const ENDS = {
+  finished: "nothing is left", max_pages: "maxPages is reached", attempt_limit: "too many fetches without a record",
+  max_bytes: "its records are as large as they may be", start_page: "its start page failed", robots: "robots.txt forbids its start page",
+  blocked_address: "its start page is at a private address", timeout: "maxDuration is over", cancelled: "cancelled",
+};
+
+export const ending = (reason) => ENDS[reason] || reason || "";

@@ -3,6 +3,7 @@
 import { get, post, listen, forgetToken, hasToken } from "./api.js";
 import { act, afterEach } from "./actions.js";
 import { h, replace } from "./dom.js";
+import { clock } from "./format.js";
 import { live } from "./live.js";
 import { overview } from "./views/overview.js";
 import { jobs } from "./views/jobs.js";
@@ -22,6 +23,7 @@ const VIEWS = [
   ["rejected", "Refused", rejected, "r"],
 ];
 const BANNER_EVERY_MS = 5000;
+const AGAIN_AFTER_MS = 5000;
 const THEMES = ["system", "light", "dark"];
 
 let leave = () => {};
@@ -31,40 +33,65 @@ afterEach(() => { refresh(); showBanner(); });
 
 function show() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, ...rest] = path.split("/");
+  const [name, ...rest] = path.split("/").map(decoded);
   const place = name === "jobs" && rest.length ? "job" : name;
-  const view = place === "job" ? job : (VIEWS.find(([known]) => known === place) || VIEWS[0])[2];
+  const [at, title, listed] = VIEWS.find(([known]) => known === name) || VIEWS[0];
+  const view = place === "job" ? job : listed;
+  document.title = `${place === "job" ? rest[0] : title} – Scraper Workers`;
   leave();
+  replace(document.getElementById("fault"));
   const main = document.getElementById("view");
   replace(main, h("p.muted", {}, "Loading …"));
   for (const link of document.querySelectorAll("#nav a")) {
-    const isHere = link.dataset.view === name;
+    const isHere = link.dataset.view === at;
     if (isHere) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const shown = poller(view, main, rest.map(decodeURIComponent), new URLSearchParams(query));
+  const shown = poller(view, main, rest, new URLSearchParams(query));
   leave = shown.leave;
   refresh = shown.refresh;
   main.focus({ preventScroll: true });
 }
 
-// Runs a view: it draws itself, and is asked again every `every` ms while the page is looked at.
+// A part of a path that somebody typed may be no encoded text at all.
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
+// Runs a view: it draws itself, and is asked again every `every` ms while the page is looked at. When
+// that fails, what was drawn stays, with a note above: at a fault the last figures are wanted most.
 function poller(view, main, path, query) {
   let timer = 0;
   let isGone = false;
+  let drawnAt = 0;
   const context = { main, path, query, isGone: () => isGone, again: () => run(), ends: [] };
   async function run() {
     clearTimeout(timer);
     let every = 3000;
     try {
-      if (!document.hidden && !isSelecting(main)) every = (await view(context)) || 0;
+      if (!document.hidden && !isSelecting(main)) {
+        every = (await view(context)) || 0;
+        if (isGone) return;
+        drawnAt = Date.now();
+        replace(document.getElementById("fault"));
+      }
     } catch (error) {
       if (isGone) return;
-      replace(main, h("section.card", {}, h("h1", {}, "That did not work"), h("p.bad", {}, error.message),
-        h("button", { type: "button", onclick: run }, "Try again")));
-      context.state = null;
-      every = 10000;
+      failed(error);
+      every = AGAIN_AFTER_MS;
     }
     if (!isGone && every) timer = setTimeout(run, every);
+  }
+  function failed(error) {
+    const again = h("button", { type: "button", onclick: run }, "Try again");
+    const isMissing = error.code === "job_not_found";
+    if (drawnAt && !isMissing) {
+      replace(document.getElementById("fault"), h("div.bad", {}, `As of ${clock(drawnAt)}, not newer: ${error.message} `, again));
+      return;
+    }
+    drawnAt = 0;
+    context.isDrawn = false;
+    replace(main, h("section.card", {}, h("h1", {}, isMissing ? "No such job" : "That did not work"), h("p.bad", {}, error.message),
+      h("div.row", {}, again, isMissing ? h("a", { href: "#/jobs" }, "All jobs") : null)));
   }
   run();
   return { refresh: run, leave: () => { isGone = true; clearTimeout(timer); context.ends.forEach((end) => end()); } };
@@ -83,8 +110,11 @@ async function showBanner() {
     const health = await get("/health");
     const problems = health.problems || [];
     const queue = health.queue || {};
+    const warnings = queue.warnings || [];
+    forget.hidden = !hasToken();
     replace(banner,
       problems.length ? h("div.bad", { role: "alert" }, h("strong", {}, "Unhealthy"), h("ul", {}, problems.map((text) => h("li", {}, text)))) : null,
+      warnings.length ? h("div.warn", {}, h("strong", {}, "Warning"), h("ul", {}, warnings.map((text) => h("li", {}, text)))) : null,
       queue.paused ? h("div.warn", {}, "The queue is paused: no page is handed out. ",
         h("button", { type: "button", onclick: () => act(() => post("/queue/resume"), "The queue goes on") }, "Resume")) : null);
   } catch (error) {
@@ -127,10 +157,11 @@ function keys() {
   });
 }
 
+const forget = h("button.quiet", { type: "button", hidden: !hasToken(), onclick: () => { forgetToken(); location.reload(); } }, "Forget token");
 replace(document.getElementById("nav"),
   VIEWS.map(([path, name, , key]) => h("a", { href: `#/${path}`, "data-view": path, title: `g, then ${key}` }, name)),
   h("a", { href: "/docs" }, "API"),
-  hasToken() ? h("button.quiet", { type: "button", onclick: () => { forgetToken(); location.reload(); } }, "Forget token") : null);
+  forget);
 setTheme(localStorage.getItem("theme") || "system");
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(localStorage.getItem("theme") || "system"));
 keys();

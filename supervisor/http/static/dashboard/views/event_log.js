@@ -6,9 +6,10 @@ import { jobLink } from "./job_table.js";
 
 const KEPT = 300;
 const DRAW_EVERY_MS = 250;
-const SHOWN_APART = new Set(["name", "id", "at", "jobId", "o"]);
+const SHOWN_APART = new Set(["name", "event", "id", "at", "jobId", "o"]);
 
-export function eventLog() {
+// `jobId`: the job that all are of, so that it is not named in each line.
+export function eventLog(jobId = null) {
   const list = h("div.log", { role: "log", "aria-label": "Events", tabindex: "0" });
   const count = h("span.muted", {}, "waiting for events");
   let pending = [];
@@ -28,10 +29,10 @@ export function eventLog() {
       count.textContent = `held; the newest ${pending.length} wait`;
       return;
     }
-    list.prepend(...pending.slice(-KEPT).reverse().map(line));
+    list.prepend(...pending.slice(-KEPT).reverse().map((event) => line(event, jobId)));
     pending = [];
     while (list.childElementCount > KEPT) list.lastElementChild.remove();
-    count.textContent = `${seen.toLocaleString("en")} events since this was opened`;
+    count.textContent = `${seen.toLocaleString("en")} events${seen > KEPT ? `; the newest ${KEPT} are shown` : ""}`;
   }
 
   return {
@@ -45,11 +46,11 @@ export function eventLog() {
   };
 }
 
-function line(event) {
-  const rest = Object.fromEntries(Object.entries(event).filter(([name]) => !SHOWN_APART.has(name)));
+function line(event, jobId) {
+  const rest = Object.fromEntries(Object.entries(event).filter(([name]) => !SHOWN_APART.has(name) && !(jobId && name === "customerId")));
   const look = /Failed|Error|Stalled|force|high|gap|Rejected|Leak/.test(event.name) ? "bad" : "";
   return h("div", {}, h("time", {}, clock(event.at)), h("b", { class: look }, event.name),
-    event.jobId ? [h("a", { href: jobLink(event.jobId) }, event.jobId), " "] : null, short(rest));
+    event.jobId && event.jobId !== jobId ? [h("a", { href: jobLink(event.jobId) }, event.jobId), " "] : null, short(rest));
 }
 
 function short(rest) {

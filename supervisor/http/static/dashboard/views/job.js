@@ -2,8 +2,7 @@
 
 import { download, get, part, post, remove } from "../api.js";
 import { chip, facts, h, outside, replace } from "../dom.js";
-import { ago, bytes, decimal, number, span } from "../format.js";
-import { progress } from "../live.js";
+import { ago, bytes, decimal, ending, number, span } from "../format.js";
 import { act, actAfterAsking } from "../actions.js";
 import { TABS } from "./job_tabs.js";
 import { pageBar } from "./job_table.js";
@@ -15,16 +14,19 @@ export async function job(context) {
   const path = `/jobs/${part(id)}`;
   const found = await get(path);
   if (context.isGone()) return 0;
+  const isOver = FINAL.includes(found.state);
+  const isNews = !isOver || found.state !== context.shownState;
+  context.shownState = found.state;
   if (!context.isDrawn) {
     context.head = h("div");
     context.tab = context.query.get("tab") || "pages";
     context.body = h("section.card");
     replace(context.main, context.head, context.body);
     context.isDrawn = true;
-    showTab(context, path, found);
-  }
+    showTab(context, path);
+  } else if (isNews) context.refreshTab();
   replace(context.head, h("h1", {}, found.id, " ", chip(found.state)), actions(found, path), summary(found));
-  return FINAL.includes(found.state) ? 10000 : 2000;
+  return isOver ? 10000 : 2000;
 }
 
 function actions(found, path) {
@@ -45,8 +47,7 @@ function actions(found, path) {
 }
 
 function summary(found) {
-  const seen = progress.get(found.id);
-  const isRunning = found.state === "active" && seen;
+  const pace = found.state === "active" ? found.pace : null;
   const pages = found.pages;
   return h("div.wide", {},
     h("section.card", {}, pageBar(pages, found.maxPages),
@@ -54,10 +55,10 @@ function summary(found) {
         `${number(pages.known)} known: ${number(pages.queued)} queued, ${number(pages.delayed)} later, ${number(pages.leased)} in hand, `,
         h("span", { class: pages.failed ? "bad" : "" }, `${number(pages.failed)} failed`), `, ${number(pages.skipped)} skipped`,
         pages.left ? `; ${number(pages.left)} left when it ended` : ""),
-      isRunning ? h("p", {}, `${decimal(seen.rate)} pages/s`, seen.eta !== undefined && seen.eta !== null ? `, about ${span(seen.eta / 1000)} left` : "") : null,
-      isRunning && slowText(seen) ? h("p.warn", {}, `Slow because of: ${slowText(seen)}`) : null,
+      pace ? h("p", {}, `${decimal(pace.rate)} pages/s`, pace.eta === null ? "" : `, about ${span(pace.eta / 1000)} left`) : null,
+      pace && pace.slow ? h("p.warn", {}, `Held up: ${pace.slow.text}`) : null,
       found.error ? h("p.bad", {}, found.error) : null,
-      found.finishReason ? h("p.muted", {}, `Ended: ${found.finishReason}`) : null),
+      found.finishReason ? h("p.muted", {}, `Ended: ${ending(found.finishReason)}`) : null),
     h("section.card", {}, facts([
       ["URL", outside(found.url)], ["Type", found.type], ["Customer", found.customerId], ["Priority", found.priority || null],
       ["Attempt", `${found.attempt} of ${found.attempts}`], ["Submitted", ago(found.submittedAt)], ["Started", ago(found.startedAt)],
@@ -66,26 +67,30 @@ function summary(found) {
     ])));
 }
 
-const SLOW = {
-  host_pause: "the host rests after 429 or 503", crawl_delay: "its Crawl-delay", slow_host: "the host answers slowly",
-  host_delay: "the delay set for hosts", host_limit: "as many fetches as its host may have", turn: "other customers' turns",
-  memory: "too little memory",
-};
-
-// What holds a running job up, in words; "" when nothing does.
-function slowText({ slow }) {
-  if (!slow) return "";
-  const words = SLOW[slow.reason] || slow.reason;
-  return slow.host ? `${words} (${slow.host})` : words;
-}
-
-function showTab(context, path, found) {
+function showTab(context, path) {
   context.ends.splice(0).forEach((end) => end());
-  const content = h("div");
-  const open = (name) => { context.tab = name; showTab(context, path, found); };
-  replace(context.body, h("div.tabs", { role: "tablist" }, Object.entries(TABS).map(([name, tab]) =>
-    h("button", { type: "button", role: "tab", "aria-selected": String(context.tab === name), onclick: () => open(name) }, tab.title))), content);
-  const tab = TABS[context.tab] || TABS.pages;
-  Promise.resolve(tab.show(content, path, (end) => context.ends.push(end)))
-    .catch((error) => replace(content, h("p.bad", {}, error.message)));
+  context.refreshTab = () => {};
+  const content = h("div", { role: "tabpanel" });
+  const names = Object.keys(TABS);
+  const shown = TABS[context.tab] ? context.tab : names[0];
+  const open = (name) => {
+    context.tab = name;
+    // Loaded again, or sent to a colleague, the address leads to the same tab.
+    history.replaceState(null, "", `#${path}?tab=${name}`);
+    showTab(context, path);
+  };
+  const turn = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    open(names[(names.indexOf(shown) + step + names.length) % names.length]);
+    context.body.querySelector("[aria-selected=true]").focus();
+  };
+  replace(context.body, h("div.tabs", { role: "tablist", "aria-label": "Parts of the job", onkeydown: turn }, names.map((name) =>
+    h("button", { type: "button", role: "tab", tabindex: shown === name ? 0 : -1, "aria-selected": String(shown === name), onclick: () => open(name) }, TABS[name].title))), content);
+  const isShown = () => content.isConnected;
+  const fault = (error) => { if (isShown()) replace(content, h("p.bad", {}, error.message)); };
+  Promise.resolve(TABS[shown].show(content, path, (end) => context.ends.push(end), () => FINAL.includes(context.shownState))).then((draw) => {
+    // At a fault the page says so above, and what was drawn stays.
+    if (draw && isShown()) context.refreshTab = () => Promise.resolve(draw()).catch(() => {});
+  }, fault);
 }

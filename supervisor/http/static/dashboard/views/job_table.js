@@ -1,7 +1,7 @@
 // How a job stands in a list: its state, its pages as a bar, its speed and the time left.
 
 import { chip, h } from "../dom.js";
-import { ago, decimal, number, span } from "../format.js";
+import { ago, decimal, ending, number, span } from "../format.js";
 import { progress } from "../live.js";
 
 export const jobLink = (id) => `#/jobs/${encodeURIComponent(id)}`;
@@ -17,7 +17,7 @@ export function pageBar(pages, maxPages) {
 
 export function speed(job) {
   const seen = progress.get(job.id);
-  if (job.state !== "active" || !seen) return job.finishReason || "";
+  if (job.state !== "active" || !seen) return ending(job.finishReason);
   const left = seen.eta === undefined || seen.eta === null ? "" : `, ${span(seen.eta / 1000)} left`;
   return `${decimal(seen.rate)}/s${left}`;
 }
@@ -30,7 +30,7 @@ export function jobColumns() {
     { name: "Type", class: "nowrap", of: (job) => job.type, small: false },
     { name: "Pages", of: (job) => [pageBar(job.pages, job.maxPages), h("div.muted.nowrap", {}, `${number(job.pages.done)} / ${number(Math.min(job.maxPages, job.pages.known))}`)] },
     { name: "Errors", class: "num", of: (job) => (job.pages.failed ? h("span.bad", {}, number(job.pages.failed)) : "0") },
-    { name: "Speed", class: "nowrap", of: speed, small: false },
+    { name: "Speed, or why it ended", of: speed, small: false },
     { name: "Submitted", class: "nowrap", of: (job) => ago(job.submittedAt), small: false },
   ];
 }

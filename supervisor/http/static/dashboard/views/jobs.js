@@ -22,7 +22,7 @@ export async function jobs(context) {
     context.isDrawn = true;
   }
   replace(context.list, table(jobColumns(), page.jobs, { empty: filters.length ? "No job is like that." : "No jobs yet.", caption: "Jobs" }),
-    h("div.row", {},
+    h("div.row.after", {},
       h("button", { type: "button", disabled: cursors.length === 1, onclick: () => { cursors.pop(); context.again(); } }, "Newer"),
       h("button", { type: "button", disabled: !page.nextCursor, onclick: () => { cursors.push(page.nextCursor); context.again(); } }, "Older"),
       h("span.muted", {}, `page ${cursors.length}`)));

@@ -48,12 +48,13 @@ function tiles(health) {
   const used = memory.reduce((sum, one) => sum + one.used, 0);
   const total = memory.reduce((sum, one) => sum + one.total, 0);
   const share = total ? used / total : 0;
+  const jobs = queue.jobs;
   return h("div.grid", {},
-    tile("State", health.healthy ? "healthy" : "unhealthy", health.healthy ? "nothing to do" : "see above", health.healthy ? "good" : "bad"),
+    tile("State", health.healthy ? "healthy" : "unhealthy", !health.healthy ? "see above" : (queue.warnings || []).length ? "with a warning, see above" : "nothing to do", health.healthy ? "good" : "bad"),
     tile("Throughput", `${decimal(queue.throughput)}/s`, "pages, over the last minute"),
-    tile("Backlog", number(queue.backlog), `${number(queue.jobs.waiting)} waiting, ${number(queue.jobs.active)} running, ${number(queue.jobs.delayed)} later`),
+    tile("Open jobs", number(queue.backlog), `${number(jobs.waiting)} waiting, ${number(jobs.active)} running, ${number(jobs.delayed)} later`),
     tile("Longest wait", span(queue.oldestWaitingS), "of a waiting job", queue.oldestWaitingS > 60 ? "warn" : ""),
-    tile("Workers", `${number(running)} / ${number(health.totalWorkers)}`, `working, on ${number(supervisors.length)} machine${supervisors.length === 1 ? "" : "s"}`),
+    tile("Workers", `${number(running)} / ${number(health.totalWorkers)}`, `running, on ${number(supervisors.length)} machine${supervisors.length === 1 ? "" : "s"}`),
     tile("Memory", total ? `${Math.round(share * 100)} %` : "–", total ? `${bytes(used)} of ${bytes(total)}` : "not watched", share > 0.9 ? "bad" : share > 0.85 ? "warn" : ""),
     tile("Redis", queue.redis.latencyMs === undefined ? "–" : `${decimal(queue.redis.latencyMs)} ms`, `${queue.redis.server || ""}, AOF ${queue.redis.durability || "?"}`),
     tile("Refused pushes", number(queue.rejected), h("a", { href: "#/rejected" }, "show"), queue.rejected ? "warn" : ""));
@@ -72,7 +73,7 @@ function charts(context, state, points) {
     }, name))),
     h("div.charts", {},
       chart("Pages a second", [{ name: "committed", points: rate }], decimal),
-      chart("Jobs", [{ name: "waiting", points: of("waiting") }, { name: "running", points: of("active") }, { name: "later", points: of("delayed") }], (v) => number(Math.round(v))),
-      chart("Workers", [{ name: "running", points: of("running") }, { name: "wanted", points: of("workers") }], decimal),
-      chart("Memory of all machines", [{ name: "used", points: of("memoryUsed") }, { name: "allowed", points: of("memoryTotal") }], bytes)));
+      chart("Jobs", [{ name: "waiting", points: of("waiting") }, { name: "running", points: of("active") }, { name: "later", points: of("delayed") }], number, 1),
+      chart("Workers", [{ name: "running", points: of("running") }, { name: "wanted", points: of("workers") }], number, 1),
+      chart("Memory of all machines", [{ name: "used", points: of("memoryUsed") }, { name: "allowed", points: of("memoryTotal") }], bytes, 1024)));
 }

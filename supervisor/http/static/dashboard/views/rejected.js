@@ -13,9 +13,9 @@ export async function rejected(context) {
     h("section.card", {}, table([
       { name: "When", class: "nowrap", of: (push) => ago(push.at) }, { name: "Door", class: "nowrap", of: (push) => push.door, small: false },
       { name: "Reason", of: (push) => h("span.url", {}, push.reason) },
-      { name: "Pushed", of: (push) => h("span.url", {}, String(push.payload).slice(0, 500)) },
+      { name: "Pushed", of: (push) => h("span.url.short", { title: String(push.payload).slice(0, 2000) }, String(push.payload).slice(0, 2000)) },
     ], found.rejected, { empty: "Nothing was refused.", caption: "Refused pushes" }),
-    h("div.row", {}, h("button", { type: "button", disabled: cursors.length === 1, onclick: () => { cursors.pop(); context.again(); } }, "Newer"),
+    h("div.row.after", {}, h("button", { type: "button", disabled: cursors.length === 1, onclick: () => { cursors.pop(); context.again(); } }, "Newer"),
       h("button", { type: "button", disabled: !found.nextCursor, onclick: () => { cursors.push(found.nextCursor); context.again(); } }, "Older"))));
   return 10000;
 }

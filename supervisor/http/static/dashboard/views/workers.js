@@ -20,7 +20,7 @@ export async function workers(context) {
 function machine(one, theirs) {
   const memory = one.memory;
   return h("section.card", {}, h("div.row", {}, h("h2", {}, one.name),
-    h("span.muted", {}, `${one.host || ""}, version ${one.version || "?"}, up since ${ago(one.startedAt)}`),
+    h("span.muted", {}, [one.host !== one.name && one.host, `version ${one.version || "?"}`, `started ${ago(one.startedAt)}`].filter(Boolean).join(", ")),
     memory ? h("span.muted", {}, `memory ${bytes(memory.used)} of ${bytes(memory.total)}`) : null,
     one.takesOrders === false ? null : orders(one, theirs)), list(theirs, one));
 }
@@ -28,7 +28,7 @@ function machine(one, theirs) {
 function orders(one, theirs) {
   const wanted = h("input", { type: "number", min: 1, max: 1000, value: theirs.length, "aria-label": `Workers of ${one.name}`, size: 4 });
   const scale = (count) => act(() => put("/workers/count", { count, supervisor: one.name }), (answer) => answer.answer);
-  return h("span.row.push", {}, wanted,
+  return h("span.row.push", {}, h("span.muted", { "aria-hidden": "true" }, "Workers"), wanted,
     h("button", { type: "button", onclick: () => scale(Number(wanted.value)) }, "Scale"),
     h("button", { type: "button", onclick: () => scale("auto") }, "Auto"),
     h("button", { type: "button", onclick: () => actAfterAsking(`Restart all workers of ${one.name}?`, "One after another; pages in flight are finished first.", "Restart them",
