@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from scraper.jobs.client import JobQueue
 from scraper.jobs.doors import doors_of
@@ -16,11 +16,15 @@ from scraper.jobs.errors import JobsError
 
 KEYS_AT_ONCE = 256
 CHUNK = 500
+# Keys of at most so many entries (bytes of a string) are copied whole, so many in one round trip.
+_WHOLE = {b"string": 65536, b"hash": 64, b"set": 64, b"zset": 64, b"list": 32}
+WHOLE_AT_ONCE = 32
 # What lives for seconds: of supervisors and idle workers, who will not be there.
 _RUNTIME = (
     "supervisor:", "supervisors", "name:", "loads", "orders:", "answer:", "wake:", "idle:",
     "migration",
 )  # fmt: skip
+_Item = TypeVar("_Item")
 _SIZES = {
     b"hash": "HLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD", b"stream": "XLEN",
     b"string": "STRLEN",
@@ -42,6 +46,12 @@ class Moved:
     keys: int
     jobs: dict[str, int]
     leases: int
+
+
+class _Found(NamedTuple):
+    key: bytes
+    kind: bytes
+    ttl_ms: int
 
 
 class Migration:
@@ -135,9 +145,33 @@ class Migration:
         kinds = await _ask(self._source, [("TYPE", key) for key in keys])
         ends = await _ask(self._source, [("PTTL", key) for key in keys])
         await _ask(self._target, [("UNLINK", key) for key in keys])
-        for key, kind, ttl_ms in zip(keys, kinds, ends, strict=True):
-            if kind != b"none":
-                await self._copy_one(key, kind, ttl_ms)
+        found = [
+            _Found(key, kind, ttl_ms)
+            for key, kind, ttl_ms in zip(keys, kinds, ends, strict=True)
+            if kind != b"none"
+        ]
+        sizes = await _ask(self._source, [(_SIZES[it.kind], it.key) for it in found])
+        whole: list[_Found] = []
+        large: list[_Found] = []
+        for it, size in zip(found, sizes, strict=True):
+            (whole if size <= _WHOLE.get(it.kind, -1) else large).append(it)
+        for part in _in_parts(whole, WHOLE_AT_ONCE):
+            await self._copy_whole(part)
+        for it in large:
+            await self._copy_one(*it)
+
+    async def _copy_whole(self, found: Sequence[_Found]) -> None:
+        async with self._source.redis.pipeline(transaction=False) as pipe:
+            for it in found:
+                _read_whole(pipe, it.key, it.kind)
+            values = await pipe.execute()
+        writes: list[tuple[Any, ...]] = []
+        for it, value in zip(found, values, strict=True):
+            if value or value == b"":  # else it expired meanwhile
+                writes.append(_write_of(it.key, it.kind, value))
+                if it.ttl_ms > 0:
+                    writes.append(("PEXPIRE", it.key, it.ttl_ms))
+        await _ask(self._target, writes)
 
     async def _copy_one(self, key: bytes, kind: bytes, ttl_ms: int) -> None:
         writes: list[tuple[Any, ...]] = []
@@ -180,25 +214,50 @@ class Migration:
             await self._source.redis.hset(meta, mapping={"paused": "1", "moved": "1"})
 
 
+def _read_whole(pipe: Any, key: bytes, kind: bytes) -> None:
+    if kind == b"string":
+        pipe.get(key)
+    elif kind == b"hash":
+        pipe.hgetall(key)
+    elif kind == b"set":
+        pipe.smembers(key)
+    elif kind == b"list":
+        pipe.lrange(key, 0, -1)
+    else:
+        pipe.zrange(key, 0, -1, withscores=True)
+
+
+def _write_of(key: bytes, kind: bytes, value: Any) -> tuple[Any, ...]:
+    """The command that adds what was read of a key, all of it or a part."""
+    if kind == b"string":
+        return "SET", key, value
+    if kind == b"hash":
+        return "HSET", key, *(text for pair in value.items() for text in pair)
+    if kind == b"zset":
+        return "ZADD", key, *(text for member, score in value for text in (repr(score), member))
+    return "SADD" if kind == b"set" else "RPUSH", key, *value
+
+
 async def _commands_for(redis: Any, key: bytes, kind: bytes) -> Any:
     """Commands that make the same value of a key elsewhere, in bounded pieces."""
-    if kind == b"string":
-        yield "SET", key, await redis.get(key)
-    elif kind == b"hash":
-        async for part in _scanned(redis.hscan, key):
-            yield "HSET", key, *(text for pair in part.items() for text in pair)
-    elif kind == b"set":
-        async for part in _scanned(redis.sscan, key):
-            yield "SADD", key, *part
-    elif kind == b"list":
-        async for part in _ranged(redis.lrange, key):
-            yield "RPUSH", key, *part
-    elif kind == b"zset":
-        async for part in _ranged(redis.zrange, key, withscores=True):
-            yield "ZADD", key, *(text for member, score in part for text in (repr(score), member))
-    elif kind == b"stream":
+    if kind == b"stream":
         async for command in _stream(redis, key):
             yield command
+    elif kind == b"string":
+        yield _write_of(key, kind, await redis.get(key))
+    else:
+        async for part in _parts_of(redis, key, kind):
+            yield _write_of(key, kind, part)
+
+
+def _parts_of(redis: Any, key: bytes, kind: bytes) -> Any:
+    if kind == b"hash":
+        return _scanned(redis.hscan, key)
+    if kind == b"set":
+        return _scanned(redis.sscan, key)
+    if kind == b"list":
+        return _ranged(redis.lrange, key)
+    return _ranged(redis.zrange, key, withscores=True)
 
 
 async def _scanned(scan: Any, key: bytes) -> Any:
@@ -244,6 +303,6 @@ async def _ask(queue: JobQueue, commands: Sequence[tuple[Any, ...]]) -> list[Any
         return replies
 
 
-def _in_parts(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+def _in_parts(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
