@@ -103,10 +103,17 @@ class QueueReader:
     def jobs(self, state: str) -> list[str]:
         return [job.decode() for job in self.redis.zrange(f"{self.prefix}jobs:{state}", 0, -1)]
 
+    def events(self) -> list[str]:
+        """The names of the queue's events, oldest first."""
+        return [event[b"t"].decode() for _, event in self.redis.xrange(f"{self.prefix}events")]
+
+    def workers(self) -> list[str]:
+        """The worker instances that are known: alive, or dead with pages in hand."""
+        return [name.decode() for name in self.redis.zrange(f"{self.prefix}workers", 0, -1)]
+
     def instance_of(self, pid: int) -> str:
         """The worker instance of a process that no supervisor started; "" when it is not known."""
-        known = [name.decode() for name in self.redis.zrange(f"{self.prefix}workers", 0, -1)]
-        return next((name for name in known if f"/scrapy-{pid}#" in name), "")
+        return next((name for name in self.workers() if f"/scrapy-{pid}#" in name), "")
 
     def leases(self, instance: str) -> list[str]:
         """The tokens that a worker holds."""

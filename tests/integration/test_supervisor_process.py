@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import psutil
-import pytest
-import redis
 
-from tests.integration.conftest import QueuePlace
+from tests.chaos.queue_reader import QueueReader
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import ROOT, Process, kill_group, start, wait_until
 from tests.support.site import serve, tree
 
 GONE_WITHIN_S = 2.0
+
+queue = queue_reader
 
 
 def workers_of(supervisor: Process) -> list[psutil.Process]:
@@ -40,40 +39,12 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-class Queue:
-    """A test's queue as redis-cli shows it."""
-
-    def __init__(self, place: QueuePlace) -> None:
-        self.client: Any = redis.Redis.from_url(place.url, decode_responses=True)
-        self.name = place.name
-
-    def key(self, name: str) -> str:
-        return f"{{{self.name}}}:{name}"
-
-    def push(self, **job: Any) -> None:
-        self.client.lpush(self.name, json.dumps({"type": "full-crawl", "jobId": "job", **job}))
-
-    def job(self, field: str) -> str | None:
-        return self.client.hget(self.key("job:job"), field)
-
-    def workers(self) -> list[str]:
-        return self.client.zrange(self.key("workers"), 0, -1)
-
-    def recorded(self) -> list[str]:
-        return self.client.lrange(self.key("job:job:recorded"), 0, -1)
-
-    def events(self) -> list[str]:
-        return [event["t"] for _, event in self.client.xrange(self.key("events"))]
-
-    def is_ready(self, count: int = 2) -> bool:
-        return len(self.workers()) == count
+def crawl(queue: QueueReader, url: str) -> None:
+    queue.push({"type": "full-crawl", "jobId": "job", "url": url})
 
 
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[Queue]:
-    queue = Queue(place)
-    yield queue
-    queue.client.close()
+def both_are_ready(queue: QueueReader) -> bool:
+    return len(queue.workers()) == 2
 
 
 @contextlib.contextmanager
@@ -89,24 +60,24 @@ def supervisor(place: QueuePlace, **env: str) -> Iterator[Process]:
         wait_until(lambda: all(map(is_gone, workers)), GONE_WITHIN_S, "its workers end")
 
 
-def test_sigterm_drains_and_exits_with_0(place: QueuePlace, queue: Queue) -> None:
+def test_sigterm_drains_and_exits_with_0(place: QueuePlace, queue: QueueReader) -> None:
     with serve(default=tree(300, delay_s=0.05)) as site, supervisor(place) as service:
-        wait_until(queue.is_ready, what="both workers are ready")
-        queue.push(url=f"{site.url}/0")
+        wait_until(lambda: both_are_ready(queue), what="both workers are ready")
+        crawl(queue, f"{site.url}/0")
         wait_until(lambda: site.hits.total() > 30, what="the crawl runs")
         workers = workers_of(service)
         service.send_signal(signal.SIGTERM)
         assert service.wait(40) == 0
         assert all(map(is_gone, workers))
         assert queue.workers() == []
-        assert queue.job("leased") == "0"
+        assert queue.counts("job")["leased"] == 0
         # Every page that was fetched is recorded: no attempt was charged or wasted.
-        assert len(queue.recorded()) == site.hits.total()
+        assert len(queue.recorded("job")) == site.hits.total()
 
 
-def test_sigint_exits_with_130(place: QueuePlace, queue: Queue) -> None:
+def test_sigint_exits_with_130(place: QueuePlace, queue: QueueReader) -> None:
     with supervisor(place) as service:
-        wait_until(queue.is_ready, what="both workers are ready")
+        wait_until(lambda: both_are_ready(queue), what="both workers are ready")
         service.send_signal(signal.SIGINT)
         assert service.wait(40) == 130
 
@@ -119,11 +90,11 @@ def test_a_signal_during_the_start_ends_it(place: QueuePlace) -> None:
 
 
 def test_a_second_signal_kills_the_workers_and_their_leases_go_back(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     with serve(default=tree(300, delay_s=40)) as site, supervisor(place) as service:
-        wait_until(queue.is_ready, what="both workers are ready")
-        queue.push(url=f"{site.url}/0")
+        wait_until(lambda: both_are_ready(queue), what="both workers are ready")
+        crawl(queue, f"{site.url}/0")
         wait_until(lambda: site.hits.total() == 1, what="a page is being fetched")
         workers = workers_of(service)
         service.send_signal(signal.SIGTERM)
@@ -131,17 +102,18 @@ def test_a_second_signal_kills_the_workers_and_their_leases_go_back(
         service.send_signal(signal.SIGTERM)
         assert service.wait(5) == 0
         assert all(map(is_gone, workers))
-        assert (queue.job("leased"), queue.job("queued")) == ("0", "1")
-        assert queue.job("state") == "active"
+        counts = queue.counts("job")
+        assert (counts["leased"], counts["queued"]) == (0, 1)
+        assert queue.state("job") == "active"
 
 
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_takes_over_at_once(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     with serve(default=tree(300, delay_s=0.05)) as site:
         with supervisor(place) as service:
-            wait_until(queue.is_ready, what="both workers are ready")
-            queue.push(url=f"{site.url}/0")
+            wait_until(lambda: both_are_ready(queue), what="both workers are ready")
+            crawl(queue, f"{site.url}/0")
             wait_until(lambda: site.hits.total() > 60, what="the crawl runs")
             workers = workers_of(service)
             assert len(workers) == 2
@@ -152,10 +124,10 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_takes_over_at_once(
         assert len(queue.workers()) == 2  # the dead still hold their leases
         with supervisor(place):
             started_s = time.monotonic()
-            wait_until(lambda: queue.job("state") == "completed", 40, "the job completes")
+            wait_until(lambda: queue.state("job") == "completed", 40, "the job completes")
             # A lease lasts 60 s: nobody waited for one.
             assert time.monotonic() - started_s < 30
-    assert len(queue.recorded()) == len(set(queue.recorded())) == 300
+    assert len(queue.recorded("job")) == len(set(queue.recorded("job"))) == 300
 
 
 def test_workers_that_are_still_starting_die_with_their_supervisor(place: QueuePlace) -> None:
@@ -166,10 +138,12 @@ def test_workers_that_are_still_starting_die_with_their_supervisor(place: QueueP
         wait_until(lambda: all(map(is_gone, workers)), GONE_WITHIN_S, "no orphan is left")
 
 
-def test_sighup_replaces_the_workers_one_after_another(place: QueuePlace, queue: Queue) -> None:
+def test_sighup_replaces_the_workers_one_after_another(
+    place: QueuePlace, queue: QueueReader
+) -> None:
     with serve(default=tree(400, delay_s=0.05)) as site, supervisor(place) as service:
-        wait_until(queue.is_ready, what="both workers are ready")
-        queue.push(url=f"{site.url}/0")
+        wait_until(lambda: both_are_ready(queue), what="both workers are ready")
+        crawl(queue, f"{site.url}/0")
         wait_until(lambda: site.hits.total() > 20, what="the crawl runs")
         before = {worker.pid for worker in workers_of(service)}
         fewest = 2
@@ -178,17 +152,19 @@ def test_sighup_replaces_the_workers_one_after_another(place: QueuePlace, queue:
             nonlocal fewest
             fewest = min(fewest, len(queue.workers()))
             now = {worker.pid for worker in workers_of(service)}
-            return len(now) == 2 and not now & before and queue.is_ready()
+            return len(now) == 2 and not now & before and both_are_ready(queue)
 
         service.send_signal(signal.SIGHUP)
         wait_until(is_replaced, 60, "all are replaced")
         assert fewest == 1
-        wait_until(lambda: queue.job("state") == "completed", 40, "the job completes")
-    assert queue.job("failed") in (None, "0")
+        wait_until(lambda: queue.state("job") == "completed", 40, "the job completes")
+    assert queue.counts("job")["failed"] == 0
     assert site.hits.total() == 400
 
 
-def test_sigusr1_dumps_the_stacks_and_changes_nothing(place: QueuePlace, queue: Queue) -> None:
+def test_sigusr1_dumps_the_stacks_and_changes_nothing(
+    place: QueuePlace, queue: QueueReader
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "supervisor", "run"], cwd=ROOT, text=True,
         env=place.env(WORKER_COUNT="1"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,

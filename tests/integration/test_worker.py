@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
-from tests.integration.conftest import QueuePlace
+from tests.chaos.queue_reader import QueueReader
+from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
 from tests.support.site import Answer, Site, html, serve, tree
+
+queue = queue_reader
 
 
 def feed(path: Path) -> list[dict[str, Any]]:
@@ -30,44 +31,6 @@ def crawl_once(
     done = run("scrapy", "crawl", job_type, *arguments, "-O", str(out), env=place.env())
     assert "Traceback" not in done.stderr, done.stderr
     return feed(out) if out.exists() else [], done.returncode
-
-
-def push(place: QueuePlace, *payloads: str) -> None:
-    with redis.Redis.from_url(place.url) as client:
-        client.lpush(place.name, *payloads)
-
-
-class Queue:
-    """Reads a queue's keys as an operator would."""
-
-    def __init__(self, place: QueuePlace) -> None:
-        self.client = redis.Redis.from_url(place.url, decode_responses=True)
-        self.prefix = f"{{{place.name}}}:"
-
-    def state(self, job_id: str) -> str | None:
-        return self.client.hget(f"{self.prefix}job:{job_id}", "state")
-
-    def counts(self, job_id: str) -> dict[str, int]:
-        names = ("known", "queued", "delayed", "leased", "done", "failed", "skipped", "left")
-        raw = self.client.hmget(f"{self.prefix}job:{job_id}", names)
-        return {name: int(value or 0) for name, value in zip(names, raw, strict=True)}
-
-    def recorded(self, job_id: str) -> list[str]:
-        return self.client.lrange(f"{self.prefix}job:{job_id}:recorded", 0, -1)
-
-    def errors(self, job_id: str) -> dict[str, str]:
-        raw = self.client.lrange(f"{self.prefix}job:{job_id}:errors", 0, -1)
-        return {item["url"]: item["code"] for item in map(json.loads, raw)}
-
-    def jobs(self, state: str) -> list[str]:
-        return self.client.zrange(f"{self.prefix}jobs:{state}", 0, -1)
-
-
-@pytest.fixture
-def queue(place: QueuePlace) -> Iterator[Queue]:
-    reader = Queue(place)
-    yield reader
-    reader.client.close()
 
 
 def test_a_one_shot_crawl_feeds_each_page_once(place: QueuePlace, tmp_path: Path) -> None:
@@ -130,17 +93,19 @@ def outcomes_site(attempts: dict[str, int]) -> Site:
     return Site(pages, None)
 
 
-def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: Queue) -> None:
+def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: QueueReader) -> None:
     table = outcomes_site({})
     with serve(table.pages) as site, running("scrapy", "work", env=place.env(PAGE_BACKOFF="10")):
-        push(place, json.dumps({"type": "full-crawl", "url": site.url, "jobId": "table"}))
+        queue.push({"type": "full-crawl", "url": site.url, "jobId": "table"})
         wait_until(lambda: queue.state("table") == "completed", 40, "the job completes")
     recorded = {url.removeprefix(site.url) for url in queue.recorded("table")}
     assert recorded == {
         "/", "/ok", "/target", "/flaky", "/text", "/bin", "/notype", "/empty", "/~ok",
         "/caf%C3%A9%20au%20lait",
     }  # fmt: skip
-    errors = {url.removeprefix(site.url): code for url, code in queue.errors("table").items()}
+    errors = {
+        url.removeprefix(site.url): error["code"] for url, error in queue.errors("table").items()
+    }
     assert errors == {
         "/404": "http_404", "/500": "http_500", "/loop": "too_many_redirects",
         "/to-no-url": "bad_redirect", "/to-mail": "bad_redirect", "/to-ftp": "bad_redirect",
@@ -154,26 +119,28 @@ def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: Queue) ->
 
 
 @pytest.mark.parametrize("limit", [1, 7, 50])
-def test_max_pages_is_exact_with_four_workers(place: QueuePlace, queue: Queue, limit: int) -> None:
+def test_max_pages_is_exact_with_four_workers(
+    place: QueuePlace, queue: QueueReader, limit: int
+) -> None:
     job = {"type": "full-crawl", "jobId": "exact", "maxPages": limit, "turboMode": True}
     with (
         serve(default=tree(5000)) as site,
         running("scrapy", "work", env=place.env(), count=4),
     ):
-        push(place, json.dumps({**job, "url": f"{site.url}/0"}))
+        queue.push({**job, "url": f"{site.url}/0"})
         wait_until(lambda: queue.state("exact") == "completed", 40, "the job completes")
     assert len(queue.recorded("exact")) == len(set(queue.recorded("exact"))) == limit
     assert sum(site.hits.values()) <= limit
 
 
 def test_a_cancelled_job_is_not_fetched_any_more_within_a_second(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     with (
         serve(default=tree(5000, delay_s=0.05)) as site,
         running("scrapy", "work", env=place.env()),
     ):
-        push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "stop"}))
+        queue.push({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "stop"})
         wait_until(lambda: site.hits.total() > 20, what="the crawl runs")
         done = run("supervisor", "cancel", "stop", env=place.env())
         assert done.returncode == 0, done.stderr
@@ -185,11 +152,11 @@ def test_a_cancelled_job_is_not_fetched_any_more_within_a_second(
 
 
 def test_a_terminated_worker_finishes_its_pages_and_hands_the_rest_back(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     with serve(default=tree(300, delay_s=0.05)) as site:
         with running("scrapy", "work", env=place.env()) as [worker]:
-            push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "d"}))
+            queue.push({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "d"})
             wait_until(lambda: site.hits.total() > 20, what="the crawl runs")
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(20) == 0
@@ -202,37 +169,39 @@ def test_a_terminated_worker_finishes_its_pages_and_hands_the_rest_back(
 
 
 def test_jobs_end_at_their_max_duration_with_what_they_have(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     job = {"type": "full-crawl", "jobId": "long", "maxDuration": 1500}
     with serve(default=tree(5000, delay_s=0.1)) as site, running("scrapy", "work", env=place.env()):
-        push(place, json.dumps({**job, "url": f"{site.url}/0"}))
+        queue.push({**job, "url": f"{site.url}/0"})
         wait_until(lambda: queue.state("long") == "failed", 60, "the time is over")
-    assert queue.client.hget(f"{queue.prefix}job:long", "finish_reason") == "timeout"
+    assert queue.fields("long", "finish_reason") == ["timeout"]
     assert 0 < len(queue.recorded("long")) < 5000
 
 
-def test_jobs_of_two_types_run_in_one_worker(place: QueuePlace, queue: Queue) -> None:
+def test_jobs_of_two_types_run_in_one_worker(place: QueuePlace, queue: QueueReader) -> None:
     with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
-        push(place, f"{site.url}/7", json.dumps({"type": "full-crawl", "url": f"{site.url}/0"}))
+        queue.push(f"{site.url}/7", {"type": "full-crawl", "url": f"{site.url}/0"})
         wait_until(lambda: len(queue.jobs("completed")) == 2, what="both complete")
         lengths = sorted(len(queue.recorded(job)) for job in queue.jobs("completed"))
     assert lengths == [1, 30]
 
 
-def test_a_worker_of_one_type_leaves_the_other_types_alone(place: QueuePlace, queue: Queue) -> None:
+def test_a_worker_of_one_type_leaves_the_other_types_alone(
+    place: QueuePlace, queue: QueueReader
+) -> None:
     with (
         serve(default=tree(30)) as site,
         running("scrapy", "crawl", "single-page", env=place.env()),
     ):
-        push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "other"}))
-        push(place, f"{site.url}/7")
+        queue.push({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "other"})
+        queue.push(f"{site.url}/7")
         wait_until(lambda: len(queue.jobs("completed")) == 1, what="the single page completes")
         assert queue.state("other") == "waiting"
 
 
 def test_a_hostile_retry_after_ends_the_page_and_not_the_worker(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     pages = {
         "/": html("/a", "/b", "/c", "/d"),
@@ -242,41 +211,41 @@ def test_a_hostile_retry_after_ends_the_page_and_not_the_worker(
         "/d": html("/"),
     }
     with serve(pages) as site, running("scrapy", "work", env=place.env(PAGE_ATTEMPTS="1")):
-        push(place, json.dumps({"type": "full-crawl", "url": site.url, "jobId": "after"}))
+        queue.push({"type": "full-crawl", "url": site.url, "jobId": "after"})
         wait_until(lambda: queue.state("after") == "completed", 60, "the job completes")
     assert len(queue.recorded("after")) == 2
     assert len(queue.errors("after")) == 3
 
 
-def test_a_job_that_no_worker_can_read_fails_alone(place: QueuePlace, queue: Queue) -> None:
+def test_a_job_that_no_worker_can_read_fails_alone(place: QueuePlace, queue: QueueReader) -> None:
     with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
-        queue.client.hset(f"{queue.prefix}meta", "paused", "1")
-        push(place, json.dumps({"url": site.url, "jobId": "odd", "attempts": 1}))
+        queue.redis.hset(f"{queue.prefix}meta", "paused", "1")
+        queue.push({"url": site.url, "jobId": "odd", "attempts": 1})
         wait_until(lambda: queue.state("odd") == "waiting")
-        queue.client.hset(f"{queue.prefix}job:odd", "spec", '{"v":99}')
-        queue.client.hdel(f"{queue.prefix}meta", "paused")
+        queue.redis.hset(f"{queue.prefix}job:odd", "spec", '{"v":99}')
+        queue.redis.hdel(f"{queue.prefix}meta", "paused")
         wait_until(lambda: queue.state("odd") == "failed", what="the odd job fails")
-        push(place, json.dumps({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "even"}))
+        queue.push({"type": "full-crawl", "url": f"{site.url}/0", "jobId": "even"})
         wait_until(lambda: queue.state("even") == "completed", 60, "the other job completes")
 
 
 def test_a_job_under_an_id_that_was_used_before_is_crawled_anew(
-    place: QueuePlace, queue: Queue
+    place: QueuePlace, queue: QueueReader
 ) -> None:
     job = {"type": "full-crawl", "jobId": "nightly"}
     with serve(default=tree(30)) as site, running("scrapy", "work", env=place.env()):
         for _ in range(2):
-            push(place, json.dumps({**job, "url": f"{site.url}/0"}))
+            queue.push({**job, "url": f"{site.url}/0"})
             wait_until(lambda: queue.state("nightly") == "completed", 60, "the job completes")
             assert len(queue.recorded("nightly")) == 30
             assert run("supervisor", "remove", "nightly", env=place.env()).returncode == 0
 
 
 def test_a_one_shot_does_not_touch_a_job_of_the_service(
-    place: QueuePlace, queue: Queue, tmp_path: Path
+    place: QueuePlace, queue: QueueReader, tmp_path: Path
 ) -> None:
     with serve(default=tree(3)) as site, running("scrapy", "work", env=place.env()):
-        push(place, json.dumps({"url": f"{site.url}/1", "jobId": "theirs", "delay": 60_000}))
+        queue.push({"url": f"{site.url}/1", "jobId": "theirs", "delay": 60_000})
         wait_until(lambda: queue.state("theirs") == "delayed")
         _, code = crawl_once(place, f"{site.url}/1", tmp_path, jobId="theirs")
         assert code == 2
