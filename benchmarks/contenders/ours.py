@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import psutil
 import redis
@@ -152,8 +152,10 @@ def _cpu_s(process: psutil.Process) -> float:
 def _count(plan: Plan, client: redis.Redis) -> TallyCount:
     """What is in the stored records."""
     count = TallyCount(is_crawl=plan.mode is Mode.FULL_CRAWL)
-    for job_id in client.zrange(f"{PREFIX}jobs:completed", 0, -1):
-        records = client.lrange(f"{PREFIX}job:{job_id.decode()}:records", 0, -1)
+    jobs = cast("list[bytes]", client.zrange(f"{PREFIX}jobs:completed", 0, -1))
+    for job_id in jobs:
+        key = f"{PREFIX}job:{job_id.decode()}:records"
+        records = cast("list[bytes]", client.lrange(key, 0, -1))
         for record in records:
             count.take(unpack_record(record))
     return count

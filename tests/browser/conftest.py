@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
+    Dialog,
     Page,
     Response,
     expect,
@@ -148,11 +149,16 @@ def page(browser: Browser) -> Iterator[Page]:
     """A tab; the test fails if a page of ours reports an error, opens a dialog of its own, or asks
     for what the API does not have."""
     faults: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        faults.append(dialog.message)
+        dialog.dismiss()
+
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(WITHIN_MS)
     tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    tab.on("dialog", refuse)
     tab.on("response", lambda answer: faults.append(answer.url) if _is_nowhere(answer) else None)
     tab.on("console", lambda message: faults.append(message.text) if _is_fault(message) else None)
     yield tab

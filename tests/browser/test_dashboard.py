@@ -210,7 +210,7 @@ def test_the_theme_is_the_systems_until_another_is_chosen(page: Page, service: S
     page.goto(service.url)
     root = page.locator("html")
     for theme in ("dark", "light"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=theme)
         expect(root).to_have_attribute("data-theme", theme)
     page.get_by_role("button", name="Theme: system").click()
     page.get_by_role("button", name="Theme: light").click()

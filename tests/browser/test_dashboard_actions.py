@@ -125,11 +125,11 @@ def test_workers_are_restarted_and_the_fleet_scaled(page: Page, service: Service
         before = pids()
         page.get_by_role("button", name=button).click()
         page.get_by_role("button", name=sure).click()
-        wait_until(lambda before=before: replaced(before), 60, "another process")  # type: ignore[misc]
+        wait_until(lambda: replaced(before), 60, "another process")
     for count in (2, 1):
         page.get_by_label("Workers of").fill(str(count))
         page.get_by_role("button", name="Scale").click()
-        wait_until(lambda count=count: len(pids()) == count, 60, f"{count} workers")  # type: ignore[misc]
+        wait_until(lambda: len(pids()) == count, 60, f"{count} workers")
     with page.expect_response("**/workers/count") as answer:
         page.get_by_role("button", name="Auto").click()
     assert answer.value.status == 200

@@ -144,7 +144,8 @@ def _watch_lag(api: Api, lags: list[float], is_over: threading.Event) -> None:
 def _pages_per_s(api: Api) -> int:
     job = api.get("/jobs/crawl").json
     took_s = time.time() - datetime.fromisoformat(job["startedAt"]).timestamp()
-    return round(job["pages"]["done"] / took_s)
+    done: int = job["pages"]["done"]
+    return round(done / took_s)
 
 
 def test_all_that_was_accepted_exists_beside_a_crawl(

@@ -46,13 +46,13 @@ def test_what_a_worker_commits_after_its_lease_is_refused(
             queue.push(
                 {"type": "full-crawl", "jobId": job, "url": f"{site.url}/0", "turboMode": True}
             )
-            wait_until(lambda job=job: queue.has_done(job, 40), 60, "the crawl runs")
+            wait_until(lambda: queue.has_done(job, 40), 60, "the crawl runs")
             victim, held = stopped_with_pages(queue, workers)
             instance = queue.instance_of(victim.pid)
-            wait_until(lambda one=instance: not queue.leases(one), 60, "its lease ends")
-            wait_until(lambda job=job: queue.has_done(job, PAGES - len(held)), 60, "others go on")
+            wait_until(lambda: not queue.leases(instance), 60, "its lease ends")
+            wait_until(lambda: queue.has_done(job, PAGES - len(held)), 60, "others go on")
             victim.send_signal(signal.SIGCONT)
-            wait_until(lambda job=job: queue.has_ended(job), 60, "the job ends")
+            wait_until(lambda: queue.has_ended(job), 60, "the job ends")
             wait_until(lambda: queue.instance_of(victim.pid), 60, "it works again")
             held_in_all += len(held)
             assert queue.state(job) == "completed"

@@ -21,7 +21,8 @@ async def due_in_ms(queue: QueueDriver, member: str) -> float:
     seconds, micros = await queue.redis.time()
     score = await queue.redis.zscore(queue.keys.key("delayed"), member)
     assert score is not None
-    return score - (seconds * 1000 + micros / 1000)
+    now_ms: float = seconds * 1000 + micros / 1000
+    return float(score) - now_ms
 
 
 async def fail_start(queue: QueueDriver) -> None:

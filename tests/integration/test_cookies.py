@@ -43,8 +43,10 @@ def site() -> Iterator[CookieSite]:
             if self.path == "/robots.txt":
                 self.send_error(404)
                 return
-            sent = (self.headers.get(name, "") for name in ("Host", "Cookie", "Authorization"))
-            served.ledger.append((self.path, *sent))
+            host, cookie, login = (
+                self.headers.get(name, "") for name in ("Host", "Cookie", "Authorization")
+            )
+            served.ledger.append((self.path, host, cookie, login))
             status, headers, body = served.headers_and_body(self.path)
             self.send_response(status)
             for name, value in headers.items():

@@ -34,7 +34,7 @@ def test_without_a_right_token_nothing_is_told(operator: Api, header: str | None
     headers = {"Authorization": header} if header else {}
     for method, path in (("GET", "/jobs"), ("POST", "/jobs"), ("GET", "/nowhere"),
                          ("GET", "/metrics"), ("GET", "/health"), ("GET", "/events")):  # fmt: skip
-        reply = stranger.call(method, path, **headers)
+        reply = stranger.call(method, path, body=None, **headers)
         assert reply.status == 401
         assert reply.code in ("token_missing", "token_wrong")
         assert reply.headers["www-authenticate"].startswith("Bearer")

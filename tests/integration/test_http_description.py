@@ -12,6 +12,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis import Case
+from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -68,6 +69,7 @@ def test_generated_requests_get_described_answers(operator: Api, ended: str) -> 
     schema = schemathesis.openapi.from_dict(description(operator))
     answers: dict[str, set[int]] = {}
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         name = f"{operation.method.upper()} {operation.path}"
         answers[name] = _answers(operation, operator, ended)

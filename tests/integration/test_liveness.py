@@ -244,7 +244,7 @@ def test_a_stopped_worker_is_replaced_and_nobody_is_suspected(place: QueuePlace)
         async with service:
             for number in range(ROUNDS):
                 await until(
-                    lambda ready=2 + number: len(record.by_name["workerReady"]) == ready,
+                    lambda: len(record.by_name["workerReady"]) == 2 + number,
                     what="both are ready",
                 )  # fmt: skip
                 noticed_s.append(await stop_one_of(service, record, url, hits))
@@ -296,7 +296,7 @@ def test_a_worker_that_keeps_a_page_of_an_ended_job_is_replaced(place: QueuePlac
                 assert (result.status, result.metadata["finishReason"]) == ("failed", "timeout")
                 assert result.pages_scraped == 1
                 await until(
-                    lambda count=number: len(record.by_name["workerClosed"]) == count,
+                    lambda: len(record.by_name["workerClosed"]) == number,
                     what="it is replaced",
                 )  # fmt: skip
                 after = await service.queue.add_job({"type": "single-page", "url": f"{url}/1"})

@@ -93,8 +93,10 @@ def test_private_addresses_are_guarded_here_too(place: QueuePlace) -> None:
 
 
 def test_it_is_had_over_http_too(place: QueuePlace) -> None:
-    env = {"ALLOW_PRIVATE_HOSTS": "127.0.0.0/8"}
-    with serve(default=lambda _: html()) as site, http_server(place.url, place.name, **env) as api:
+    with (
+        serve(default=lambda _: html()) as site,
+        http_server(place.url, place.name, ALLOW_PRIVATE_HOSTS="127.0.0.0/8") as api,
+    ):
         site.pages.update(site_pages(site.url))
         job = {"type": "full-crawl", "url": f"{site.url}/", "sitemaps": "include"}
         answer = api.post("/preview", job)

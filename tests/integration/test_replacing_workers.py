@@ -153,12 +153,12 @@ def test_drains_under_load_keep_their_deadline_and_cost_nothing(place: QueuePlac
                 if await service.queue.reader.state(job.id) == "completed":
                     assert (await job.result(timeout=5)).pages_scraped == PAGES
                     fetched = hits()
-                    job = await begin(service, url, lambda before=fetched: hits() - before)
+                    job = await begin(service, url, lambda: hits() - fetched)
                 closed = record.by_name["workerClosed"]
                 before, began_s = len(closed), time.monotonic()
                 name = f"worker-{number % 2 + 1}"
                 restarting = asyncio.create_task(service.restart_worker(name))
-                await until(lambda count=before: len(closed) > count, what="it ends")
+                await until(lambda: len(closed) > before, what="it ends")
                 longest_s = max(longest_s, time.monotonic() - began_s)
                 await restarting
             result = await job.result(timeout=WITHIN_S)

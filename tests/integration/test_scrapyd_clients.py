@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +104,12 @@ def test_scrapyd_client_from_python(service: Service) -> None:
     assert client.daemonstatus()["pending"] >= 1
     assert client.cancel("scraper", job_id)["prevstate"] == "pending"
     assert client.status(job_id)["currstate"] == "finished"
-    for refused, why in (
+    refusals: list[tuple[Callable[[], object], str]] = [
         (lambda: client.delproject("scraper"), "takes no code"),
         (lambda: client.delversion("scraper", VERSION), "takes no code"),
         (lambda: client.schedule("scraper", "nope"), "spider 'nope' not found"),
-    ):
+    ]
+    for refused, why in refusals:
         with pytest.raises(ErrorResponse, match=why):
             refused()
 
@@ -133,10 +134,11 @@ def test_python_scrapyd_api(service: Service) -> None:
     assert client.job_status("scraper", "ended") == "pending"
     assert client.cancel("scraper", "ended") == "pending"
     assert client.job_status("scraper", "unknown") == ""
-    for refused in (
+    refusals: list[Callable[[], object]] = [
         lambda: client.add_version("scraper", "7", b"PK"),
         lambda: client.delete_version("scraper", VERSION),
         lambda: client.delete_project("scraper"),
-    ):
+    ]
+    for refused in refusals:
         with pytest.raises(ScrapydResponseError, match="takes no code"):
             refused()

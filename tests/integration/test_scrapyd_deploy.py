@@ -58,7 +58,7 @@ def scrapyd(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     def is_up() -> bool:
         with contextlib.suppress(OSError):
-            return client.list_projects() == []
+            return bool(client.list_projects() == [])
         return False
 
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisor.auto_scaler import CpuMeter
+from supervisor.cpu import CpuMeter
 from tests.integration.conftest import QueuePlace
 from tests.support.services import Record, pids, run, service_on, until
 from tests.support.site import Answer, html, serve

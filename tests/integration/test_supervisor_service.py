@@ -108,7 +108,7 @@ def test_pages_of_a_killed_worker_are_fetched_by_another_at_once(place: QueuePla
             await until(lambda: len(record.by_name["workerReady"]) == 2, what="both are ready")
             job = await service.queue.add_job({"type": "full-crawl", "url": f"{url}/0"})
             for kills in range(1, 4):
-                await until(lambda kills=kills: hits() > 40 * kills, what="the crawl goes on")
+                await until(lambda: hits() > 40 * kills, what="the crawl goes on")
                 victim, pid = sorted(pids(service).items())[kills % 2]
                 psutil.Process(pid).kill()
                 await until(functools.partial(is_replaced, service, victim, pid), 5, "a new worker")

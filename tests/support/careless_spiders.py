@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from scrapy.http import Response
+from scrapy.http import Response, TextResponse
 
 from scraper.spiders.full_crawl import FullCrawlSpider
 
@@ -21,5 +21,6 @@ class CarelessCrawl(FullCrawlSpider):
         yield from super().parse(response)
         if response.url.endswith("/fault"):
             raise LookupError("no price here")
+        assert isinstance(response, TextResponse)
         for link in response.css("a"):
             yield response.follow(link)

@@ -81,10 +81,10 @@ class Api:
             return Reply(answer.status, names, answer.read())
 
     def get(self, path: str, **headers: str) -> Reply:
-        return self.call("GET", path, **headers)
+        return self.call("GET", path, body=None, **headers)
 
     def post(self, path: str, content: Any = None, **headers: str) -> Reply:
-        return self.call("POST", path, content, **headers)
+        return self.call("POST", path, content, body=None, **headers)
 
     def _sent(self, headers: Mapping[str, str]) -> dict[str, str]:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}

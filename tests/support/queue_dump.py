@@ -17,8 +17,9 @@ def dump(client: redis.Redis, queue: str) -> dict[str, list[Any]]:
     """Key -> type and value. Bytes are texts of the same numbers (Latin-1)."""
     found: dict[str, list[Any]] = {}
     for key in sorted(client.scan_iter(match=f"{{{queue}}}:*")):
-        kind = client.type(key).decode()
-        found[_text(key)] = [kind, _READERS[kind](client, key)]
+        kind = client.type(key)
+        assert isinstance(kind, bytes), "a client that decodes"
+        found[_text(key)] = [kind.decode(), _READERS[kind.decode()](client, key)]
     return found
 
 

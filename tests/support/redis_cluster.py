@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from redis.crc import key_slot
@@ -26,12 +27,17 @@ class Node:
     """One server of the cluster."""
 
     port: int
+    bus_port: int
     process: Process
     client: redis.Redis
 
+    def ask(self, *words: str | int) -> Any:
+        """The reply to a command for which redis-py has no typed method."""
+        return self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
     @property
     def id(self) -> str:
-        return str(_text(self.client.execute_command("CLUSTER", "MYID")))
+        return str(_text(self.ask("CLUSTER", "MYID")))
 
     @property
     def role(self) -> str:
@@ -39,7 +45,7 @@ class Node:
 
     @property
     def sees_all_well(self) -> bool:
-        return "cluster_state:ok" in str(self.client.execute_command("CLUSTER", "INFO"))
+        return "cluster_state:ok" in str(self.ask("CLUSTER", "INFO"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class Cluster:
         slot = key_slot(key.encode())
         for node in self.nodes:
             if node.process.poll() is None and node.role == "master":
-                for row in node.client.execute_command("CLUSTER", "SLOTS"):
+                for row in node.ask("CLUSTER", "SLOTS"):
                     port = int(row[2][1])
                     if int(row[0]) <= slot <= int(row[1]) and port == node.port:
                         return node
@@ -85,27 +91,23 @@ def running_cluster(
         nodes = [undo.enter_context(_node(login, *more)) for _ in range(masters * (1 + replicas))]
         for number, node in enumerate(nodes[:masters]):
             first, last = SLOTS * number // masters, SLOTS * (number + 1) // masters - 1
-            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
         # Epochs of their own, so that nobody has to be outvoted.
         for number, node in enumerate(nodes, 1):
-            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
+            node.ask("CLUSTER", "SET-CONFIG-EPOCH", number)
         for node in nodes[1:]:
-            node.client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, _bus(nodes))
+            node.ask("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, nodes[0].bus_port)
         for node in nodes:
             wait_until(lambda: node.sees_all_well and _knows(node, nodes), 60, "the cluster joins")
         for number, node in enumerate(nodes[masters:]):
-            node.client.execute_command("CLUSTER", "REPLICATE", nodes[number % masters].id)
+            node.ask("CLUSTER", "REPLICATE", nodes[number % masters].id)
         for node in nodes[masters:]:
             wait_until(lambda: node.client.info("replication").get("master_link_status") == "up")
         yield Cluster(nodes)
 
 
-def _bus(nodes: list[Node]) -> int:
-    return int(nodes[0].client.config_get("cluster-port")["cluster-port"])
-
-
 def _knows(node: Node, nodes: list[Node]) -> bool:
-    rows = str(_text(node.client.execute_command("CLUSTER", "NODES"))).splitlines()
+    rows = str(_text(node.ask("CLUSTER", "NODES"))).splitlines()
     return len(rows) == len(nodes)
 
 
@@ -123,4 +125,4 @@ def _node(login: str, *more: str) -> Iterator[Node]:
             server_process(folder, arguments, url) as process,
             redis.Redis.from_url(url, socket_timeout=ANSWER_WITHIN_S) as client,
         ):
-            yield Node(port, process, client)
+            yield Node(port, bus, process, client)

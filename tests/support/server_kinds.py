@@ -89,7 +89,7 @@ def _cluster_acl(queue: str) -> Iterator[ServerAccess]:
 
 def _assert_nothing_denied(admin: redis.Redis) -> None:
     """The code asked for nothing that was refused, whatever it made of the answer."""
-    denied = admin.execute_command("ACL", "LOG")
+    denied = admin.acl_log()
     assert denied == [], denied
 
 

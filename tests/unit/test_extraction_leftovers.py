@@ -91,6 +91,7 @@ def test_caption_becomes_the_words_of_its_image() -> None:
         extras=Extras(main_content=True),
     )
     markdown = page.extras["markdown"]
+    assert isinstance(markdown, str)
     assert "![A fox. Photo: A.](https://example.com/a/fox.jpg)" in markdown
-    assert str(markdown).count("A fox.") == 1
+    assert markdown.count("A fox.") == 1
     assert "Listing 1" in markdown

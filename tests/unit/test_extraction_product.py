@@ -25,7 +25,8 @@ def maybe_product_of(
     page = parse_page(
         markup.encode(), url, content_type=None, profile=profile, extras=Extras(product=True)
     )
-    product: Any = page.extras["product"]
+    product = page.extras["product"]
+    assert product is None or isinstance(product, dict)
     return product
 
 

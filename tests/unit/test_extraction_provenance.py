@@ -8,8 +8,13 @@ from scraper.extraction import ParsedPage, Profile, parse_page
 from scraper.extraction.provenance import iso_date
 
 
-def read(markup: str, url: str = "https://example.com/", **options: str) -> ParsedPage:
-    return parse_page(markup.encode(), url, content_type=None, profile=Profile.FULL, **options)
+def read(
+    markup: str, url: str = "https://example.com/", *, content_language: str | None = None
+) -> ParsedPage:
+    return parse_page(
+        markup.encode(), url, content_type=None, profile=Profile.FULL,
+        content_language=content_language,
+    )  # fmt: skip
 
 
 def json_ld(text: str) -> str:

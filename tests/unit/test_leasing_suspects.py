@@ -50,7 +50,7 @@ class Keeping:
 
     def pop(self) -> str | None:
         popped = self.keeper.pop()
-        return popped and popped.token
+        return popped.token if popped else None
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:

@@ -104,13 +104,17 @@ def test_a_kill_for_want_of_memory_is_told_for_some_seconds(tmp_path: Path) -> N
     vmstat = tmp_path / "proc/vmstat"
     vmstat.write_text("pgfault 7\noom_kill 3\n")
     kills = OomKills(tmp_path, clock=lambda: now_s[0])
-    assert kills.was_just_now is False
+
+    def is_told() -> bool | None:
+        return kills.was_just_now
+
+    assert is_told() is False
     vmstat.write_text("pgfault 8\noom_kill 4\n")
     kills.look()
     now_s[0] += NOTICED_WITHIN_S - 0.1
-    assert kills.was_just_now is True
+    assert is_told() is True
     now_s[0] += 0.2
-    assert kills.was_just_now is False
+    assert is_told() is False
 
 
 def test_kills_of_the_container_are_counted(tmp_path: Path) -> None:

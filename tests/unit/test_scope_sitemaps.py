@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -82,9 +84,9 @@ def test_stray_ampersands_are_read_wherever_a_chunk_ends() -> None:
         (lambda body: b"<a>" * 100 + body, "nested"),
     ],
 )
-def test_what_stands_before_the_damage_counts(damage, problem) -> None:  # type: ignore[no-untyped-def]
-    import re
-
+def test_what_stands_before_the_damage_counts(
+    damage: Callable[[bytes], bytes], problem: str
+) -> None:
     found = read_sitemap(damage(urlset(*URLS)))
     assert set(found.pages) <= set(URLS)
     assert re.search(problem, found.problem)

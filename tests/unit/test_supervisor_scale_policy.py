@@ -26,12 +26,16 @@ class Fleet:
         self.history = [workers]
 
     def live(
-        self, seconds: float, ready: Callable[[int], int], use: float = 0.0, **more: float
-    ) -> None:
+        self, seconds: float, ready: Callable[[int], int], use: float = 0.0, *,
+        cpu_share: float = 0.0, memory_share: float = 0.0, own_memory_share: float = 0.0,
+    ) -> None:  # fmt: skip
         """That long, with so many ready pages as `ready` says of the workers there are."""
         end_s = self.now_s + seconds
         while self.now_s < end_s:
-            reading = LoadReading(self.now_s, self.workers, ready(self.workers), use, **more)
+            reading = LoadReading(
+                self.now_s, self.workers, ready(self.workers), use, cpu_share, memory_share,
+                own_memory_share,
+            )  # fmt: skip
             self.workers = self.policy.look(reading)
             self.history.append(self.workers)
             self.now_s += EVERY_S
