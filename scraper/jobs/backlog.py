@@ -83,7 +83,7 @@ async def read_hosts(redis: Any, keys: Keys, hosts: Sequence[str]) -> list[dict[
         return []
     async with redis.pipeline(transaction=False) as pipe:
         for host in hosts:
-            pipe.hgetall(keys.key(f"host:{host}"))
+            pipe.hmget(keys.key(f"host:{host}"), *_HOST_FIELDS)
             pipe.exists(keys.key(f"parked:{host}"))
             pipe.zscore(keys.key("hosts_due"), host)
         replies = await pipe.execute()
@@ -93,24 +93,24 @@ async def read_hosts(redis: Any, keys: Keys, hosts: Sequence[str]) -> list[dict[
 
 
 _TIMES = {"next_at": "nextAt", "paused_until": "pausedUntil"}
-_NUMBERS = {"crawl_delay": "crawlDelayMs", "slow_delay": "slowDelayMs"}
+_NUMBERS = {"in_flight": "inFlight", "crawl_delay": "crawlDelayMs", "slow_delay": "slowDelayMs"}
+_HOST_FIELDS = (*_TIMES, *_NUMBERS)
 
 
 def _host_json(
-    host: str, raw: dict[bytes, bytes], is_waited_for: int, due_ms: float | None
+    host: str, values: Sequence[bytes | None], is_waited_for: int, due_ms: float | None
 ) -> dict[str, Any]:
-    known = {name.decode(): float(value) for name, value in raw.items()}
+    known = {name: float(it or 0) for name, it in zip(_HOST_FIELDS, values, strict=True)}
     return {
         "host": host,
-        "inFlight": int(known.get("in_flight", 0)),
         "isWaitedFor": bool(is_waited_for),
         "lookedAtAgain": iso_time(int(due_ms)) if due_ms is not None else None,
-        **{shown: _time(known.get(name)) for name, shown in _TIMES.items()},
-        **{shown: int(known.get(name, 0)) for name, shown in _NUMBERS.items()},
+        **{shown: _time(known[name]) for name, shown in _TIMES.items()},
+        **{shown: int(known[name]) for name, shown in _NUMBERS.items()},
     }
 
 
-def _time(epoch_ms: float | None) -> str | None:
+def _time(epoch_ms: float) -> str | None:
     return iso_time(int(epoch_ms)) if epoch_ms else None
 
 
