@@ -36,7 +36,13 @@ crawl: $(VENV)/ready
 up: $(VENV)/ready
 	@$(RUN) run $(ARGS)
 
-test: $(VENV)/ready-dev
+# ScrapydWeb, which a test drives: it pins old versions.
+$(VENV)-scrapydweb/ready: requirements-scrapydweb.txt
+	@test -x $(VENV)-scrapydweb/bin/python || $(PYTHON) -m venv $(VENV)-scrapydweb
+	@$(VENV)-scrapydweb/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scrapydweb.txt
+	@touch $@
+
+test: $(VENV)/ready-dev $(VENV)-scrapydweb/ready
 	@tests/install_packages.sh
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
@@ -78,9 +84,10 @@ PIN = $(VENV)-release/bin/uv pip compile --quiet --universal --python-version 3.
 lock: $(VENV)-release/ready
 	$(PIN) requirements.in -o requirements.txt
 	$(PIN) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(PIN) requirements-scrapydweb.in -o requirements-scrapydweb.txt
 
 sbom licences advisories: $(VENV)/ready $(VENV)-release/ready
 	@$(VENV)-release/bin/python -m docs.supply_chain $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-release .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-release $(VENV)-scrapydweb .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -19,7 +22,7 @@ from scrapyd_client.exceptions import ErrorResponse
 from scraper.jobs.version import VERSION
 from tests.integration.conftest import QueuePlace
 from tests.support.http_api import Api
-from tests.support.processes import running, wait_until
+from tests.support.processes import ROOT, kill_group, running, wait_until
 from tests.support.redis_server import free_port
 from tests.support.site import Site, serve, tree
 
@@ -142,3 +145,100 @@ def test_python_scrapyd_api(service: Service) -> None:
     for refused in refusals:
         with pytest.raises(ScrapydResponseError, match="takes no code"):
             refused()
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapydWeb:
+    """A running ScrapydWeb whose one node is the service."""
+
+    url: str
+
+    def get(self, path: str) -> requests.Response:
+        return self._looked_at(requests.get(f"{self.url}/1/{path}", timeout=30))
+
+    def post(self, path: str, form: dict[str, str], **more: Any) -> requests.Response:
+        answer = requests.post(f"{self.url}/1/{path}", data=form, timeout=30, **more)
+        return self._looked_at(answer)
+
+    def _looked_at(self, answer: requests.Response) -> requests.Response:
+        assert answer.status_code == 200, (answer.url, answer.text)
+        return answer
+
+    def api(self, call: str) -> Any:
+        """What the service answered to it."""
+        return self.get(f"api/{call}/").json()
+
+    def schedule(self, job: str, arguments: str) -> None:
+        """By its form: the command is shown first, then sent."""
+        form = {"project": "scraper", "spider": "full-crawl", "jobid": job}
+        shown = self.post("schedule/check/", {**form, "additional": arguments}).json()
+        assert f"-d jobid={job}" in shown["cmd"]
+        assert job in self.post("schedule/run/", {"filename": shown["filename"]}).text
+
+    def jobs(self, state: str) -> list[str]:
+        return [job["id"] for job in self.api("listjobs/scraper")[state]]
+
+
+@pytest.fixture(scope="module")
+def scrapydweb(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScrapydWeb]:
+    """Of an environment of its own, as it pins old versions. Skips without, fails in CI."""
+    found = list((ROOT / ".venv-scrapydweb").glob("lib/python*/site-packages/scrapydweb"))
+    if not found:
+        reason = "there is no ScrapydWeb: make .venv-scrapydweb/ready"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("scrapydweb")
+    shutil.copy(found[0] / "default_settings.py", folder / "scrapydweb_settings_v11.py")
+    port = free_port()
+    node = f"{LOGIN[0]}:{LOGIN[1]}@{service.url.removeprefix('http://')}"
+    process = subprocess.Popen(
+        [ROOT / ".venv-scrapydweb" / "bin" / "scrapydweb", "--bind", "127.0.0.1", "--port",
+         str(port), "--scrapyd_server", node, "--disable_auth", "--disable_logparser",
+         "--disable_monitor"],
+        cwd=folder, env={**os.environ, "DATA_PATH": str(folder / "data")},
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def is_up() -> bool:
+        assert process.poll() is None, "ScrapydWeb ended"
+        with contextlib.suppress(OSError):
+            return requests.get(f"http://127.0.0.1:{port}/1/servers/", timeout=30).ok
+        return False
+
+    try:
+        wait_until(is_up, 60, "ScrapydWeb is up")
+        yield ScrapydWeb(f"http://127.0.0.1:{port}")
+    finally:
+        kill_group(process)
+
+
+def test_scrapydweb_lists_schedules_follows_and_stops(
+    service: Service, scrapydweb: ScrapydWeb
+) -> None:
+    assert scrapydweb.api("daemonstatus")["status"] == "ok"
+    assert scrapydweb.api("listprojects")["projects"] == ["scraper"]
+    assert scrapydweb.api("listversions/scraper")["versions"] == [VERSION]
+    spiders = scrapydweb.api(f"listspiders/scraper/{VERSION}")["spiders"]
+    assert spiders == ["full-crawl", "single-page"]
+    scrapydweb.schedule("by-form", f"-d url={service.site.url}/0 -d maxPages=5")
+    wait_until(lambda: "by-form" in scrapydweb.jobs("finished"), what="it is crawled")
+    assert "by-form" in scrapydweb.get("jobs/").text
+    assert "by-form.log" in scrapydweb.get("logs/scraper/full-crawl/").text
+    assert "by-form.jl" in scrapydweb.get("items/scraper/full-crawl/").text
+    log = scrapydweb.get("log/utf8/scraper/full-crawl/by-form/").text
+    assert log.count("Crawled (200)") == 5
+    assert "max_pages" in scrapydweb.get("log/stats/scraper/full-crawl/by-form/").text
+    scrapydweb.schedule("to-stop", f"-d url={service.site.url}/1 -d delay=600000")
+    assert "to-stop" in scrapydweb.jobs("pending")
+    assert scrapydweb.api("stop/scraper/to-stop")["prevstate"] == "pending"
+    assert "to-stop" in scrapydweb.jobs("finished")
+
+
+def test_scrapydweb_is_told_that_no_code_is_taken(scrapydweb: ScrapydWeb) -> None:
+    for call in (f"delversion/scraper/{VERSION}", "delproject/scraper"):
+        assert "takes no code" in scrapydweb.api(call)["message"]
+    egg = {"file": ("scraper.egg", b"PK")}
+    form = {"project": "scraper", "version": "7", "checked_amount": "0"}
+    assert "takes no code" in scrapydweb.post("deploy/upload/", form, files=egg).text
