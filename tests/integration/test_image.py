@@ -34,7 +34,8 @@ from tests.support.site import serve, tree
 QUEUE = "scrape-queue"
 PAGES = 60
 STOPS = by_scale(1, 20)
-STOPPED_PAGES = by_scale(300, 4_000)
+STOPPED_PAGES = by_scale(300, 8_000)
+PAGE_S = by_scale(0.5, 1.0)
 USER = "10001"
 
 
@@ -177,7 +178,7 @@ def test_pods_that_kubernetes_replaces_in_mid_crawl_cost_nothing(
         )
 
     took_s = []
-    with serve(default=tree(STOPPED_PAGES, delay_s=0.5)) as site, contextlib.ExitStack() as pods:
+    with serve(default=tree(STOPPED_PAGES, delay_s=PAGE_S)) as site, contextlib.ExitStack() as pods:
         old = pods.enter_context(start(0))
         queue.push({"type": "full-crawl", "jobId": "crawl", "url": f"{site.url}/0",
                     "maxPages": 100_000, "turboMode": True})  # fmt: skip
@@ -192,7 +193,7 @@ def test_pods_that_kubernetes_replaces_in_mid_crawl_cost_nothing(
             assert not has_pages(number)
             assert not queue.has_ended("crawl"), "stopped in mid-crawl"
             old = new
-        wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
+        wait_until(lambda: queue.has_ended("crawl"), by_scale(120, 500), "the crawl ends")
         assert queue.state("crawl") == "completed"
         queue.assert_exactly_once("crawl")
         queue.assert_conserved("crawl")
