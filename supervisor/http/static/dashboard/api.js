@@ -130,12 +130,20 @@ export function listen(path, onEvent, onState = () => {}) {
   return () => controller.abort();
 }
 
+const AT_ONCE_MS = 25;
+
 async function readStream(body, onEvent) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   let last = "";
+  let begun = performance.now();
   try {
     for (;;) {
+      // What has come already is read without a break, else: nobody could click meanwhile.
+      if (performance.now() - begun > AT_ONCE_MS) {
+        await new Promise((resolve) => setTimeout(resolve));
+        begun = performance.now();
+      }
       const { done, value } = await reader.read();
       if (done) return last;
       text += value;

@@ -22,6 +22,7 @@ const VIEWS = [
   ["events", "Events", events, "e"],
   ["rejected", "Refused", rejected, "r"],
 ];
+const OPERATORS = new Set(["workers", "hosts"]);
 const BANNER_EVERY_MS = 5000;
 const AGAIN_AFTER_MS = 5000;
 const THEMES = ["system", "light", "dark"];
@@ -111,19 +112,26 @@ async function showBanner() {
     const problems = health.problems || [];
     const queue = health.queue || {};
     const warnings = queue.warnings || [];
-    forget.hidden = !hasToken();
+    showOperators(true);
     replace(banner,
       problems.length ? h("div.bad", { role: "alert" }, h("strong", {}, "Unhealthy"), h("ul", {}, problems.map((text) => h("li", {}, text)))) : null,
       warnings.length ? h("div.warn", {}, h("strong", {}, "Warning"), h("ul", {}, warnings.map((text) => h("li", {}, text)))) : null,
       queue.paused ? h("div.warn", {}, "The queue is paused: no page is handed out. ",
         h("button", { type: "button", onclick: () => act(() => post("/queue/resume"), "The queue goes on") }, "Resume")) : null);
   } catch (error) {
-    // A customer's token may not ask for it.
-    if (error.status === 403) replace(banner);
-    else replace(banner, h("div.bad", { role: "alert" }, `The service does not answer: ${error.message}`));
+    // A customer's token may not ask for it, nor for the machines.
+    if (error.status === 403) {
+      showOperators(false);
+      replace(banner);
+    } else replace(banner, h("div.bad", { role: "alert" }, `The service does not answer: ${error.message}`));
   }
+  forget.hidden = !hasToken();
   clearTimeout(bannerTimer);
   bannerTimer = setTimeout(showBanner, BANNER_EVERY_MS);
+}
+
+function showOperators(isOperator) {
+  for (const link of document.querySelectorAll("#nav a")) link.hidden = !isOperator && OPERATORS.has(link.dataset.view);
 }
 
 function setTheme(choice) {

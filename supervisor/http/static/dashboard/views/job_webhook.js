@@ -50,7 +50,7 @@ function attempts(deliveries, path, draw) {
     { name: "Outcome", of: (one) => chip(OUTCOMES[one.outcome] || one.outcome) },
     { name: "Answer", of: (one) => h("span.url", {}, one.error || (one.status ? String(one.status) : "")), small: false },
     { name: "Took", class: "num", of: (one) => (one.tookMs === undefined || one.tookMs === null ? "" : span(one.tookMs / 1000)), small: false },
-    { name: "", of: (one) => (newest.has(one) ? h("button", { type: "button", "aria-label": `Deliver ${one.event} number ${one.sequence} again`,
+    { name: "Action", of: (one) => (newest.has(one) ? h("button", { type: "button", "aria-label": `Deliver ${one.event} number ${one.sequence} again`,
       onclick: () => again(one, path).then(draw) }, "Again") : "") },
   ], deliveries, { empty: "Nothing was sent yet.", caption: "Deliveries" });
 }

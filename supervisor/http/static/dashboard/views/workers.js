@@ -48,7 +48,7 @@ function list(theirs, supervisor) {
     { name: "Restarts", class: "num", of: (worker) => number(worker.restarts) },
     { name: "Age", class: "nowrap", of: (worker) => span(worker.ageS), small: false },
     { name: "Last exit", of: (worker) => worker.lastExit || "", small: false },
-    { name: "", of: (worker) => (supervisor && supervisor.takesOrders !== false ? h("button", { type: "button", "aria-label": `Restart ${worker.id}`, onclick: () =>
+    { name: "Action", of: (worker) => (supervisor && supervisor.takesOrders !== false ? h("button", { type: "button", "aria-label": `Restart ${worker.id}`, onclick: () =>
       actAfterAsking(`Restart ${worker.id}?`, "Its pages in flight are finished first, the rest goes to other workers.", "Restart it",
         () => post(`/workers/${worker.id}/restart`), (answer) => answer.answer) }, "Restart") : "") },
   ], theirs, { empty: "None.", caption: "Workers" });
