@@ -36,7 +36,7 @@ local function accept(a)
   call('HINCRBY', P .. 'totals', 'jobs_submitted', 1)
   bound_deadline(id, pool, delay)
   local job = {pool = pool, priority = priority, customer = customer, seq = seq,
-    host_limit = tonumber(limit), host_delay_ms = tonumber(host_delay), pace = pace}
+    host_limit = limit, host_delay_ms = host_delay, pace = pace}
   if delay > 0 then
     lane_push(id, job, host, url, false, false)
     job_move(id, nil, 'delayed')

@@ -7,11 +7,13 @@
 -- Fetches of which no limit is known were granted by a release that wrote none: they count as if
 -- under the least limit. Where there are fewer in all than by limits, such a release ended some.
 local function crowd_read(in_flight, by_limit)
-  local crowd, known = {total = math.max(0, number_of(in_flight))}, 0
+  local total, known, n = in_flight and number_in(in_flight) or 0, 0, 0
+  if total <= 0 then return {total = 0} end
+  local crowd = {total = total}
   if by_limit then
     for limit, fetches in string.gmatch(by_limit, '(%d+):(%d+)') do
-      crowd[#crowd + 1], crowd[#crowd + 2] = number_in(limit), number_in(fetches)
-      known = known + crowd[#crowd]
+      crowd[n + 1], crowd[n + 2] = number_in(limit), number_in(fetches)
+      known, n = known + crowd[n + 2], n + 2
     end
   end
   if known > crowd.total then crowd, known = {total = crowd.total}, 0 end
@@ -23,23 +25,27 @@ local function crowd_read(in_flight, by_limit)
 end
 
 local function crowd_text(crowd)
-  local texts = {}
+  local text
   for i = 1, #crowd, 2 do
     if crowd[i] > 0 and crowd[i + 1] > 0 then
-      texts[#texts + 1] = whole(crowd[i]) .. ':' .. whole(crowd[i + 1])
+      local pair = whole(crowd[i]) .. ':' .. whole(crowd[i + 1])
+      text = text and text .. ' ' .. pair or pair
     end
   end
-  return table.concat(texts, ' ')
+  return text or ''
 end
 
 local function crowd_join(crowd, limit, fetches)
   local i = 1
   while crowd[i] and crowd[i] < limit do i = i + 2 end
-  if crowd[i] ~= limit then
-    table.insert(crowd, i, 0)
+  if crowd[i] == limit then
+    crowd[i + 1] = crowd[i + 1] + fetches
+  elseif not crowd[i] then
+    crowd[i], crowd[i + 1] = limit, fetches
+  else
+    table.insert(crowd, i, fetches)
     table.insert(crowd, i, limit)
   end
-  crowd[i + 1] = crowd[i + 1] + fetches
   crowd.total = crowd.total + fetches
 end
 

@@ -12,9 +12,17 @@ end
 -- no lane to remove, it is removed when it was woken.
 local LIMIT_STEP, HASTY = 10000, 10 ^ 8
 
-local function parked_group(job)
-  local is_hasty = job.pace ~= 'normal' and job.host_delay_ms == 0
-  return whole(job.priority + LIMIT_STEP * job.host_limit + (is_hasty and HASTY or 0))
+local function parked_group(id, job)
+  if not job.group then
+    local limit, delay, pace = job.host_limit, job.host_delay_ms, job.pace
+    if not pace then
+      local f = fields(job_key(id), 'host_limit', 'host_delay_ms', 'pace')
+      limit, delay, pace = f[1], f[2], f[3]
+    end
+    local is_hasty = pace ~= 'normal' and number_of(delay) == 0
+    job.group = whole(job.priority + LIMIT_STEP * number_of(limit) + (is_hasty and HASTY or 0))
+  end
+  return job.group
 end
 
 local function parked_group_read(group)
@@ -25,18 +33,20 @@ local function parked_group_read(group)
   return number - LIMIT_STEP * limit, limit, is_hasty
 end
 
--- Make a lane leasable at once. `job` = {pool, priority, customer, seq}; to park it {host_limit,
--- host_delay_ms, pace}, too.
+-- Make a lane leasable at once. `job` = {pool, priority, customer, seq}.
 local function lane_ready(id, job, host)
   turns_add(P .. 'ready:' .. job.pool, job.priority, job, id .. ' ' .. host, rank_of(id, job.seq))
 end
 
 local function parked_groups(host) return call('ZRANGE', P .. 'parked:' .. host, '0', '-1') end
 
--- Whether lanes wait for a host that want the places which a job with this limit might have: those
--- with a narrower limit do not want the ones beyond it.
-local function is_waited_for(host, limit)
-  for _, group in ipairs(parked_groups(host)) do
+-- Whether lanes wait for a host that want the places which this job might have: those with a narrower
+-- limit do not want the ones beyond it.
+local function is_waited_for(id, job, host)
+  local groups = parked_groups(host)
+  if #groups == 0 then return false end
+  local _, limit = parked_group_read(parked_group(id, job))
+  for _, group in ipairs(groups) do
     local _, others = parked_group_read(group)
     if others == 0 or others >= limit then return true end
   end
@@ -46,8 +56,8 @@ end
 -- Put a lane where it belongs: behind those that already wait for its host, else among the
 -- ready ones. So 100,000 jobs on one slow host never stand in the way of a lease call.
 local function lane_open(id, job, host)
-  if is_waited_for(host, job.host_limit) then
-    turns_add(P .. 'parked:' .. host, parked_group(job), job, id .. ' ' .. host, number_of(job.seq))
+  if is_waited_for(id, job, host) then
+    turns_add(P .. 'parked:' .. host, parked_group(id, job), job, id .. ' ' .. host, number_of(job.seq))
     return false
   end
   lane_ready(id, job, host)
@@ -57,7 +67,7 @@ end
 local function lane_remove(id, job, host)
   local lane, parked = id .. ' ' .. host, P .. 'parked:' .. host
   if not turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane) and
-    not turns_remove(parked, parked_group(job), job.customer, lane) then
+    not turns_remove(parked, parked_group(id, job), job.customer, lane) then
     turns_remove(parked, job.priority, job.customer, lane)
   end
 end
@@ -72,15 +82,13 @@ local function lane_waits(id, job, host)
   local place = '|' .. job.priority .. '|' .. job.customer
   local lane, parked = id .. ' ' .. host, P .. 'parked:' .. host
   return call('ZSCORE', P .. 'ready:' .. job.pool .. place, lane) or
-    call('ZSCORE', parked .. '|' .. parked_group(job) .. '|' .. job.customer, lane) or
+    call('ZSCORE', parked .. '|' .. parked_group(id, job) .. '|' .. job.customer, lane) or
     call('ZSCORE', parked .. place, lane)
 end
 
 local function load_place(id)
-  local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq', 'host_limit',
-    'host_delay_ms', 'pace')
-  return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4],
-    host_limit = number_of(f[5]), host_delay_ms = number_of(f[6]), pace = f[7]}
+  local f = fields(job_key(id), 'pool', 'priority', 'customer', 'seq')
+  return {pool = f[1], priority = tonumber(f[2]), customer = f[3], seq = f[4]}
 end
 
 -- All lanes of a job that have pages become leasable (after a pause, a spent budget, a retry).
@@ -135,7 +143,7 @@ local WAKE_AHEAD_MS = 100
 local function lane_park(id, job, host, wake_at)
   local lane = id .. ' ' .. host
   turns_remove(P .. 'ready:' .. job.pool, job.priority, job.customer, lane)
-  turns_add(P .. 'parked:' .. host, parked_group(job), job, lane, number_of(job.seq))
+  turns_add(P .. 'parked:' .. host, parked_group(id, job), job, lane, number_of(job.seq))
   local due = wake_at and wake_at - WAKE_AHEAD_MS or NOW + PARK_CHECK_MS
   local known = call('ZSCORE', P .. 'hosts_due', host)
   if not known or tonumber(known) > due or tonumber(known) <= NOW then
@@ -152,6 +160,7 @@ local function parked_head(host, groups, crowd, is_early)
     if best and priority < best.priority then break end
     if (limit == 0 or crowd_places(crowd, limit) > 0) and (is_hasty or not is_early) then
       local head = turns_head_of(turnstile, group, priority)
+      head.limit = limit
       if not best or turn_is_before(head, best) then best = head end
     end
   end
@@ -168,7 +177,7 @@ local function host_wake_one(host, groups, crowd, is_early)
   if job.pool then
     lane_ready(id, job, host)
     wake_workers(job.pool, 1)
-    crowd_join(crowd, job.host_limit, 1)
+    crowd_join(crowd, head.limit, 1)
   end
   return true
 end

@@ -16,8 +16,7 @@ local LEASE_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages
 local JOB_FIELDS = {'state', 'pool', 'priority', 'customer', 'seq', 'max_pages', 'known', 'queued',
   'delayed', 'leased', 'done', 'failed', 'skipped', 'left', 'fetches', 'bytes', 'body_bytes',
   'attempt', 'attempts', 'backoff_type', 'backoff_ms', 'max_duration_ms', 'result_ttl_ms',
-  'progress_at', 'started_at', 'starved', 'start_recorded', 'error', 'suspects', 'host_limit',
-  'host_delay_ms', 'pace'}
+  'progress_at', 'started_at', 'starved', 'start_recorded', 'error', 'suspects', 'host_limit'}
 
 -- With room for the fields, and for what a commit adds: a table that grows is copied at each step.
 local function job_new(id)
@@ -28,7 +27,8 @@ local function job_new(id)
     result_ttl_ms = nil, progress_at = nil, suspects = nil, host_limit = nil, host_delay_ms = nil,
     pace = nil, stored = nil, asked = nil, writes = nil, known_before = nil, max_known = nil, ended = nil,
     lanes = nil, samples = nil, records = nil, recorded = nil, errors = nil, filtered = nil,
-    shapes = nil, charges = nil, max_bytes = nil, last_host = nil, memory = nil}
+    shapes = nil, charges = nil, max_bytes = nil, last_host = nil, memory = nil,
+    group = nil}
 end
 
 -- The job with these fields (all of JOB_FIELDS by default); nil when there is none. Absent numbers
