@@ -5,7 +5,7 @@ local FINAL = {completed = true, failed = true, cancelled = true}
 
 local function job_move(id, from, to)
   call('HSET', job_key(id), 'state', to)
-  if from then call('ZREM', P .. 'jobs:' .. from, id) end
+  call('ZREM', P .. 'jobs:' .. from, id)
   call('ZADD', P .. 'jobs:' .. to, NOW, id)
 end
 
