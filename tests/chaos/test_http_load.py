@@ -204,6 +204,8 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
     assert complaints(told.encode()) == ""
     assert f'state="delayed"}} {float(len(accepted))}' in told
     took.sort()
+    # A machine that is short of cores stops every process for longer than the full run allows.
+    assert max(lags) < (100 if IS_FULL else 1000)
     print(
         json.dumps(
             {
