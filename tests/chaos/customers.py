@@ -106,12 +106,8 @@ class CustomersJobs:
         """Each page of each job that has ended is recorded once; none failed."""
         for job in self._ended:
             pages = self._pages[job]
-            expected = {f"{site.url}/{job}/{number}" for number in range(pages)}
-            assert self._queue.state(job) == "completed", (job, how_to_repeat)
             assert self._queue.errors(job) == {}, (job, how_to_repeat)
-            assert set(self._queue.recorded(job)) == expected, (job, how_to_repeat)
-            self._queue.assert_exactly_once(job)
-            self._queue.assert_conserved(job)
+            self._queue.assert_whole(job, f"{site.url}/{job}", pages, how_to_repeat)
             self.judged += 1
             self.judged_pages += pages
         self._ended.clear()

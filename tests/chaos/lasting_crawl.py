@@ -67,15 +67,11 @@ class LastingCrawl:
         workers are those of the beginning. Returns the figures."""
         self.submitter.is_over.set()
         self.submitter.join(60)
-        expected = {f"{self.site.url}/{number}" for number in range(self.pages)}
         for number in range(1, self.crawls + 1):
             job_id = f"crawl-{number}"
             self.wait_for_crawl(job_id)
-            assert self.queue.state(job_id) == "completed"
             assert self.queue.errors(job_id) == {}
-            self.queue.assert_exactly_once(job_id)
-            self.queue.assert_conserved(job_id)
-            assert set(self.queue.recorded(job_id)) == expected
+            self.queue.assert_whole(job_id, self.site.url, self.pages)
         kept = self.submitter.judge(self.queue)
         pages = self.crawls * self.pages
         fetches = self.site.hits.total() - len(self.submitter.acknowledged)

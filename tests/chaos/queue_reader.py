@@ -137,3 +137,12 @@ class QueueReader:
         assert len(recorded) == len(set(recorded))
         assert len(recorded) == self.redis.llen(f"{self.prefix}job:{job_id}:records")
         assert len(recorded) == self.done(job_id)
+
+    def assert_whole(self, job_id: str, base: str, pages: int, told: str = "") -> None:
+        """A crawl of all of `tree(pages)` at that address completed: each page is recorded once,
+        and nothing else. `told` goes with a failure."""
+        assert self.state(job_id) == "completed", (job_id, told)
+        self.assert_exactly_once(job_id)
+        self.assert_conserved(job_id)
+        expected = {f"{base}/{number}" for number in range(pages)}
+        assert set(self.recorded(job_id)) == expected, (job_id, told)

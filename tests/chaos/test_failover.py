@@ -68,10 +68,7 @@ def test_acknowledged_work_survives_the_loss_of_the_primary(
                 wait_until(lambda: queue.has_ended("crawl"), by_scale(120, 480), "the crawl ends")
             kept = submitter.judge(queue)
             assert {worker.pid for worker in running.workers} == before
-        assert queue.state("crawl") == "completed"
-        queue.assert_exactly_once("crawl")
-        queue.assert_conserved("crawl")
-        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
+        queue.assert_whole("crawl", site.url, PAGES)
         tell(
             f"{deployment.__name__}: {KILLS} primaries killed", kept,
             none_of(PAGES, "pages lost or recorded twice"),

@@ -75,13 +75,6 @@ def is_gone(pid: int) -> bool:
     return not psutil.pid_exists(pid)
 
 
-def assert_complete(queue: QueueReader, base: str) -> None:
-    assert queue.state("crawl") == "completed"
-    queue.assert_exactly_once("crawl")
-    queue.assert_conserved("crawl")
-    assert set(queue.recorded("crawl")) == {f"{base}/{number}" for number in range(PAGES)}
-
-
 @pytest.mark.timeout(by_scale(90, 300))
 def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
     queue = server.queue
@@ -99,7 +92,7 @@ def test_a_crawl_outlives_kills_of_its_server(server: OwnServer) -> None:
         before = [worker.pid for worker in running.workers]
         wait_until(lambda: queue.has_ended("crawl"), 60, "the crawl ends")
         assert [worker.pid for worker in running.workers] == before
-        assert_complete(queue, site.url)
+        queue.assert_whole("crawl", site.url, PAGES)
         repeats = site.hits.total() - len(site.hits)
         tell(
             f"embedded server killed {KILLS} times", none_of(PAGES, "pages lost or recorded twice"),
@@ -136,7 +129,7 @@ def test_a_full_server_refuses_submits_and_loses_nothing(server: OwnServer) -> N
         server.limit(0)
         wait_until(lambda: queue.has_ended("crawl"), 60, "the crawl goes on and ends")
         assert [worker.pid for worker in running.workers] == workers
-        assert_complete(queue, site.url)
+        queue.assert_whole("crawl", site.url, PAGES)
         assert max(site.hits.values()) == 1
         tell(
             f"no room for data for {1.5 * LEASE_MS / 1000:g} s",

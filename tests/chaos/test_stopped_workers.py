@@ -55,10 +55,7 @@ def test_what_a_worker_commits_after_its_lease_is_refused(
             wait_until(lambda: queue.has_ended(job), 60, "the job ends")
             wait_until(lambda: queue.instance_of(victim.pid), 60, "it works again")
             held_in_all += len(held)
-            assert queue.state(job) == "completed"
-            assert len(queue.recorded(job)) == PAGES
-            queue.assert_exactly_once(job)
-            queue.assert_conserved(job)
+            queue.assert_whole(job, site.url, PAGES)
     repeated = site.hits.total() - ROUNDS * PAGES
     assert 0 <= repeated <= held_in_all
     tell(

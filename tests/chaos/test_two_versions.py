@@ -66,9 +66,7 @@ def test_jobs_end_while_two_releases_work_on_them(
             for process in running:
                 kill_group(process)
         assert {queue.state(job) for job in jobs} == {"completed"}
-        queue.assert_exactly_once("crawl")
-        queue.assert_conserved("crawl")
-        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
+        queue.assert_whole("crawl", site.url, PAGES)
         assert committed_by(queue) == {"old", "new"}
         assert len(queue.redis.function_list()) == 2
         assert [json.loads(text)["version"] for text in reports][1] == "0.2"

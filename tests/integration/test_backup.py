@@ -46,10 +46,7 @@ def assert_the_crawl_ends(url: str, site: Site) -> None:
     assert 0 < done < PAGES, "the backup is of mid-crawl"
     with fleet(environment(url)):
         wait_until(lambda: queue.has_ended("crawl"), 90, "the crawl ends")
-    assert queue.state("crawl") == "completed"
-    queue.assert_exactly_once("crawl")
-    queue.assert_conserved("crawl")
-    assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
+    queue.assert_whole("crawl", site.url, PAGES)
     queue.close()
 
 

@@ -70,9 +70,7 @@ def test_a_service_with_few_rights_can_do_all_that_it_does(
         read_every_endpoint(api, f"{site.url}/1")
         act_by_http(api)
         end_in_order(service, queue)
-    assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
-    queue.assert_exactly_once("crawl")
-    queue.assert_conserved("crawl")
+    queue.assert_whole("crawl", site.url, PAGES)
     queue.close()
 
 

@@ -194,10 +194,7 @@ def test_pods_that_kubernetes_replaces_in_mid_crawl_cost_nothing(
             assert not queue.has_ended("crawl"), "stopped in mid-crawl"
             old = new
         wait_until(lambda: queue.has_ended("crawl"), by_scale(120, 500), "the crawl ends")
-        assert queue.state("crawl") == "completed"
-        queue.assert_exactly_once("crawl")
-        queue.assert_conserved("crawl")
-        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(STOPPED_PAGES)}
+        queue.assert_whole("crawl", site.url, STOPPED_PAGES)
         packed = queue.redis.hvals(f"{queue.prefix}job:crawl:pages")
         assert {page.split(b" ")[3] for page in packed} == {b"1"}, "attempts were charged"
         assert site.hits.total() == STOPPED_PAGES, "a drain fetches no page twice"

@@ -132,10 +132,7 @@ def test_half_done_crawl_moves_to_redis_and_back_and_ends_with_the_exact_set(
         queue = QueueReader(new.url, QUEUE)
         with fleet(environment(new.url, HOST_CONCURRENCY="16")):
             wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
-        assert queue.state("crawl") == "completed"
-        queue.assert_exactly_once("crawl")
-        queue.assert_conserved("crawl")
-        assert set(queue.recorded("crawl")) == {f"{site.url}/{it}" for it in range(PAGES)}
+        queue.assert_whole("crawl", site.url, PAGES)
         queue.close()
     tell(
         "a queue moved twice in mid-crawl", f"{WAITING} jobs waiting, {took_s:.1f} s a move",
