@@ -95,7 +95,7 @@ def lasting_crawl(
         fleet(own, WORKERS) as running,
     ):
         wait_until(
-            lambda: queue.redis.zcard(f"{queue.prefix}workers") == WORKERS, STARTS_WITHIN_S,
+            lambda: len(queue.workers()) == WORKERS, STARTS_WITHIN_S,
             "workers are ready",
         )  # fmt: skip
         before = {worker.pid for worker in running.workers}

@@ -55,7 +55,7 @@ def test_acknowledged_work_survives_the_loss_of_the_primary(
         env = environment(url, QUEUE_NAME=QUEUE, DURABILITY="replicas")
         config = Config(redis_url=url, queue_name=QUEUE, durability="replicas")
         with fleet(env) as running:
-            wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "are ready")
+            wait_until(lambda: len(queue.workers()) == 2, 60, "are ready")
             queue.push({**CRAWL, "url": f"{site.url}/0"})
             with submitting(config, site.url, PAGES) as submitter:
                 for number in range(KILLS):

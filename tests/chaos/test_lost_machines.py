@@ -45,10 +45,9 @@ def names(queue: QueueReader) -> list[str]:
 
 def workers_of(queue: QueueReader, supervisor: str) -> list[str]:
     """Its worker instances that hold pages."""
-    known = [name.decode() for name in queue.redis.zrange(f"{queue.prefix}workers", 0, -1)]
     return [
         name
-        for name in known
+        for name in queue.workers()
         if name.startswith(f"{supervisor}/") and queue.redis.exists(f"{queue.prefix}leases:{name}")
     ]
 
@@ -64,7 +63,7 @@ def start_all(net: Network, url: str, queue: QueueReader) -> list[str]:
         machine.start("supervisor", "run", "--workers", "2", "--no-http", env=env)
         wait_until(lambda: len(names(queue)) > len(started), 60, "the machine reports")
         started += set(names(queue)) - set(started)
-    wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 6, 90, "six workers lease")
+    wait_until(lambda: len(queue.workers()) == 6, 90, "six workers lease")
     return started
 
 

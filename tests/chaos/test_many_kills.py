@@ -120,7 +120,7 @@ def wait_for_takeover(run: Fleet, queue: QueueReader, dead: list[str]) -> tuple[
     began_s, asked_s = time.monotonic(), 0.0
     deadline_s = began_s + STARTS_WITHIN_S
     while not are_back(queue, dead):
-        known = {name.decode() for name in queue.redis.zrange(f"{queue.prefix}workers", 0, -1)}
+        known = set(queue.workers())
         if not asked_s and known - set(dead):
             asked_s = time.monotonic()
         assert time.monotonic() < deadline_s, "the leases of the dead do not come back"
@@ -209,6 +209,6 @@ def has_hits(site: Site, path: str, count: int) -> bool:
 
 def both_wait(queue: QueueReader, running: Fleet) -> bool:
     """Whether two workers are up and have nothing to do."""
-    known = {name.decode() for name in queue.redis.zrange(f"{queue.prefix}workers", 0, -1)}
+    known = set(queue.workers())
     waiting = [instance_of(worker) for worker in running.workers]
     return len(waiting) == 2 and all(it in known and not queue.leases(it) for it in waiting)

@@ -53,7 +53,7 @@ class OwnServer:
 
     def has_workers(self) -> bool:
         """Whether both workers have asked for work."""
-        return bool(self.queue.redis.zcard(f"{self.queue.prefix}workers") == 2)
+        return len(self.queue.workers()) == 2
 
     @property
     def used_bytes(self) -> int:
@@ -169,7 +169,7 @@ def test_a_push_that_finds_no_room_is_kept_and_runs_when_there_is_room(server: O
     with serve(default=tree(10)) as site, fleet(env) as running:
         queue.push(f"{site.url}/1")
         wait_until(lambda: len(queue.jobs("completed")) == 1, 60, "the service runs")
-        wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "both came up")
+        wait_until(lambda: len(queue.workers()) == 2, 60, "both came up")
         # Submits end at 0.9 of the limit; the server itself takes more.
         server.limit(int(server.used_bytes / 0.95))
         queue.push(*(f"{site.url}/{number}" for number in range(2, 5)))

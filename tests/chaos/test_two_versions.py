@@ -52,7 +52,7 @@ def test_jobs_end_while_two_releases_work_on_them(
             for name, folder in folders.items()
         ]  # fmt: skip
         try:
-            wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 90, "both lease")
+            wait_until(lambda: len(queue.workers()) == 2, 90, "both lease")
             queue.push({"type": "full-crawl", "jobId": "crawl", "url": f"{site.url}/0",
                         "maxPages": 100_000, "turboMode": True})  # fmt: skip
             queue.push(

@@ -59,7 +59,7 @@ def test_a_service_with_few_rights_can_do_all_that_it_does(
     api = Api(port, OPERATOR)
     queue = QueueReader(access.admin_url, QUEUE)
     with fleet(env) as service:
-        wait_until(lambda: queue.redis.zcard(f"{queue.prefix}workers") == 2, 60, "both lease")
+        wait_until(lambda: len(queue.workers()) == 2, 60, "both lease")
         submit_by_all_doors(queue, api, site)
         wait_until(lambda: queue.has_done("crawl", PAGES / 3), 60, "the crawl goes on")
         service.kill_worker(random.Random(1))
@@ -138,4 +138,4 @@ def act_by_http(api: Api) -> None:
 def end_in_order(service: Fleet, queue: QueueReader) -> None:
     service.process.send_signal(signal.SIGHUP)
     assert service.terminate() == 0
-    assert queue.redis.zcard(f"{queue.prefix}workers") == 0
+    assert queue.workers() == []

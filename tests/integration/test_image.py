@@ -171,10 +171,9 @@ def test_pods_that_kubernetes_replaces_in_mid_crawl_cost_nothing(
         return running_container(image, tmp_path / pod, env)
 
     def has_pages(number: int) -> bool:
-        workers = queue.redis.zrange(f"{queue.prefix}workers", 0, -1)
         return any(
-            worker.startswith(f"pod-{number}/".encode()) and queue.leases(worker.decode())
-            for worker in workers
+            worker.startswith(f"pod-{number}/") and queue.leases(worker)
+            for worker in queue.workers()
         )
 
     took_s = []
