@@ -17,12 +17,16 @@ def job_of(probe: QueueProbe, job_id: str = "crawl") -> StoredJob:
     return probe.snapshot().jobs[job_id]
 
 
-async def due_in_ms(queue: QueueDriver, member: str) -> float:
+async def now_ms(queue: QueueDriver) -> int:
     seconds, micros = await queue.redis.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+async def due_ms(queue: QueueDriver, member: str) -> float:
+    """When it is looked at again, in epoch ms."""
     score = await queue.redis.zscore(queue.keys.key("delayed"), member)
     assert score is not None
-    now_ms: float = seconds * 1000 + micros / 1000
-    return float(score) - now_ms
+    return float(score)
 
 
 async def fail_start(queue: QueueDriver) -> None:
@@ -126,10 +130,12 @@ async def test_failed_job_is_tried_again_with_fixed_backoff(
 ) -> None:
     await queue.submit("one", A, attempts=3, backoff_type="fixed", backoff_ms=10_000)
     for attempt in (1, 2):
+        before_ms = await now_ms(queue)
         await fail_start(queue)
+        due = await due_ms(queue, "j one")
+        assert before_ms + 8_000 <= due <= await now_ms(queue) + 12_000
         job = job_of(probe, "one")
         assert (job.state, job.number("attempt")) == ("delayed", attempt)
-        assert 7900 <= await due_in_ms(queue, "j one") <= 12_000
         probe.pass_time(12_000, "delayed")
     await fail_start(queue)
     assert job_of(probe, "one").state == "failed"
@@ -140,8 +146,10 @@ async def test_exponential_backoff_doubles_up_to_its_cap(queue: QueueDriver) -> 
     await queue.set(job_backoff_cap_ms=30_000)
     await queue.submit("one", A, attempts=9, backoff_type="exponential", backoff_ms=10_000)
     for expected in (10_000, 20_000, 30_000, 30_000):
+        before_ms = await now_ms(queue)
         await fail_start(queue)
-        assert 0.79 * expected <= await due_in_ms(queue, "j one") <= 1.2 * expected
+        due = await due_ms(queue, "j one")
+        assert before_ms + 0.8 * expected <= due <= await now_ms(queue) + 1.2 * expected
         assert await queue.transitions.retry_job("one") == "delayed"
 
 
@@ -262,6 +270,7 @@ async def test_paused_job_keeps_its_place_delay_and_time(
     queue: QueueDriver, probe: QueueProbe
 ) -> None:
     await queue.submit("waits", A)
+    before_ms = await now_ms(queue)
     await queue.submit("later", A, delay_ms=60_000)
     await queue.transitions.pause_job("waits")
     await queue.transitions.pause_job("later")
@@ -270,7 +279,8 @@ async def test_paused_job_keeps_its_place_delay_and_time(
     assert await queue.lease() == []
     assert await queue.transitions.resume_job("waits") == "waiting"
     assert await queue.transitions.resume_job("later") == "delayed"
-    assert 59_000 <= await due_in_ms(queue, "j later") <= 60_000
+    due = await due_ms(queue, "j later")
+    assert before_ms + 60_000 <= due <= await now_ms(queue) + 60_000
     assert [it.job_id for it in await queue.lease()] == ["waits"]
 
 

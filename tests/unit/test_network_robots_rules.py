@@ -68,9 +68,9 @@ def test_crawl_delay_of_our_group_counts(text: str, delay_s: float) -> None:
 
 def test_hostile_patterns_are_judged_at_once() -> None:
     rules = RobotsRules("User-agent: *\nDisallow: /" + "*a" * 200 + "b$", OURS)
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     assert rules.allows("https://site.test/" + "a" * 2000)
-    assert time.perf_counter() - began_s < 0.5
+    assert time.process_time() - began_s < 0.5
 
 
 def test_other_lines_end_no_list_of_agents() -> None:
