@@ -27,14 +27,24 @@ CRAWL = {"type": "full-crawl", "jobId": "crawl", "maxPages": 100_000, "turboMode
 
 
 class HeldSite:
-    """A tree of pages; after the first ones, it answers nothing until `gate` opens."""
+    """A tree of pages; after the first ones, it answers nothing until `gate` opens. The first page
+    that is asked for again is kept until `is_back`: the crawl cannot end before."""
 
     def __init__(self) -> None:
-        self.gate = threading.Event()
+        self.gate, self.is_back = threading.Event(), threading.Event()
         self._page = tree(PAGES)
+        self._lock = threading.Lock()
+        self._asked: set[str] = set()
+        self._has_kept = False
 
     def answer(self, path: str) -> Answer:
-        if int(path.strip("/")) >= OPEN_PAGES:
+        with self._lock:
+            is_kept = path in self._asked and not self._has_kept
+            self._has_kept |= is_kept
+            self._asked.add(path)
+        if is_kept:
+            self.is_back.wait(120)
+        elif int(path.strip("/")) >= OPEN_PAGES:
             self.gate.wait(120)
         return self._page(path)
 
@@ -99,6 +109,7 @@ def test_pages_of_lost_machines_are_taken_over_and_late_commits_are_refused(tmp_
             took_s = time.monotonic() - lost_s
             assert not queue.has_ended("crawl"), "lost in mid-crawl"
             net.machines[0].find(net.redis_address)
+            held.is_back.set()
             wait_until(lambda: queue.has_ended("crawl"), 120, "the crawl ends")
             wait_until(lambda: cut_off in names(queue), 60, "the machine is back")
             totals = queue.redis.hgetall(f"{queue.prefix}totals")
