@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from statistics import median
 
 import psutil
 import pytest
@@ -204,8 +205,8 @@ def test_all_that_was_accepted_exists_beside_a_crawl(
     assert complaints(told.encode()) == ""
     assert f'state="delayed"}} {float(len(accepted))}' in told
     took.sort()
-    # A machine that is short of cores stops every process for longer than the full run allows.
-    assert max(lags) < (100 if IS_FULL else 1000)
+    # Not the worst: a machine that is short of cores stops every process for a while.
+    assert median(lags) < 100
     print(
         json.dumps(
             {
