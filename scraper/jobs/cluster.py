@@ -8,6 +8,7 @@ import redis.asyncio
 from redis.asyncio.cluster import AbstractStrategy, ClusterPipeline, TransactionStrategy
 
 # Without a key, redis-py asks any node, or all: their clocks and memory are not the queue's.
+_FUNCTION_CALLS = frozenset({"FCALL", "FCALL_RO"})
 _OF_THE_NODE = frozenset({"PING", "TIME", "INFO", "CONFIG GET", "ROLE"})
 
 
@@ -32,6 +33,13 @@ class QueueCluster(redis.asyncio.RedisCluster):
         if transaction:
             pipe._execution_strategy = _HomeTransaction(pipe, self)
         return pipe
+
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        """Redis-py would ask the server, before each function call, which arguments are keys."""
+        if command.upper() in _FUNCTION_CALLS and int(args[1]):
+            return self.keyslot(args[2])
+        slot: int = await super()._determine_slot(command, *args)
+        return slot
 
     def learn_again(self) -> None:
         """Before the next command, ask which node has which slots."""
