@@ -7,7 +7,8 @@ RUN := $(BIN)/python -m supervisor
 CHAOS_ELSEWHERE := tests/integration/test_liveness.py tests/integration/test_replacing_workers.py \
 	tests/integration/test_supervisor_memory.py tests/conformance/test_clock_steps.py \
 	tests/integration/test_supervisor_service.py tests/integration/test_service_promises.py \
-	tests/integration/test_migrate.py tests/integration/test_deploy_checks.py
+	tests/integration/test_migrate.py tests/integration/test_deploy_checks.py \
+	tests/integration/test_image.py tests/integration/test_export.py
 SOAK_S ?= 3600
 
 .PHONY: help crawl up test conformance check bench chaos soak docs clean
