@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ START_DEADLINE_S = 15.0
 # redis-py.
 ANSWER_WITHIN_S = 30.0
 Process = subprocess.Popen[bytes]
+_ports = itertools.count()
 
 
 # With the libraries that a machine without Redis lacks.
@@ -56,10 +58,13 @@ def libraries(binary: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on: none of those that the system gives to
+    connections, or one may have it before its server starts."""
+    while True:
+        port = 10_000 + (97 * os.getpid() + next(_ports)) % 20_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
