@@ -9,6 +9,7 @@ import random
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import psutil
@@ -181,34 +182,48 @@ class SlowPages:
 def test_pages_of_a_killed_worker_are_fetched_by_another_within_a_second(
     place: QueuePlace, queue: QueueReader
 ) -> None:
-    took_s: list[float] = []
     slow = SlowPages()
-    env = place.env(RESTART_LIMIT="100000", BREAKER_DEATHS="1000")
-    with serve(default=slow.answer) as site, fleet(env, 2) as running:
-        for number in range(TAKEOVERS):
-            wait_until(partial(both_wait, queue, running), STARTS_WITHIN_S, "both wait for work")
-            slow.gate.clear()
-            path = f"/{number}"
-            queue.push({"type": "single-page", "jobId": f"{number}", "url": f"{site.url}{path}"})
-            wait_until(partial(has_hits, site, path, 1), 60, "one fetches it")
-            [victim] = [it for it in running.workers if queue.leases(instance_of(it))]
-            killed_s = time.monotonic()
-            victim.kill()
-            wait_until(partial(has_hits, site, path, 2), 60, "another one fetches it")
-            took_s.append(next(at for at, it in reversed(site.times) if it == path) - killed_s)
-            slow.gate.set()
-            wait_until(partial(queue.has_ended, f"{number}"), 60, "the job ends")
-            assert queue.state(f"{number}") == "completed"
+
+    async def scenario(site: Site) -> list[float]:
+        async with service_on(place, worker_count=2, restart_limits=TOUGH):
+            return await asyncio.to_thread(lambda: list(takeovers(queue, site, slow.gate)))
+
+    found: list[list[float]] = []
+    with serve(default=slow.answer) as site:
+
+        async def noting() -> None:
+            found.append(await scenario(site))
+
+        run(noting())
+    [took_s] = found
     tell("worker killed, until another one fetches its page", times(took_s))
     assert statistics.median(took_s) < 1.0
+
+
+def takeovers(queue: QueueReader, site: Site, gate: threading.Event) -> Iterator[float]:
+    """Kill the worker that fetches a page, again and again; s until another one fetches it."""
+    for number in range(TAKEOVERS):
+        wait_until(partial(both_wait, queue), STARTS_WITHIN_S, "both wait for work")
+        gate.clear()
+        path = f"/{number}"
+        queue.push({"type": "single-page", "jobId": f"{number}", "url": f"{site.url}{path}"})
+        wait_until(partial(has_hits, site, path, 1), 60, "one fetches it")
+        [victim] = [it for it in workers_of(os.getpid()) if queue.leases(instance_of(it))]
+        killed_s = time.monotonic()
+        victim.kill()
+        wait_until(partial(has_hits, site, path, 2), 60, "another one fetches it")
+        yield next(at for at, it in reversed(site.times) if it == path) - killed_s
+        gate.set()
+        wait_until(partial(queue.has_ended, f"{number}"), 60, "the job ends")
+        assert queue.state(f"{number}") == "completed"
 
 
 def has_hits(site: Site, path: str, count: int) -> bool:
     return site.hits[path] >= count
 
 
-def both_wait(queue: QueueReader, running: Fleet) -> bool:
+def both_wait(queue: QueueReader) -> bool:
     """Whether two workers are up and have nothing to do."""
     known = set(queue.workers())
-    waiting = [instance_of(worker) for worker in running.workers]
+    waiting = [instance_of(worker) for worker in workers_of(os.getpid())]
     return len(waiting) == 2 and all(it in known and not queue.leases(it) for it in waiting)
