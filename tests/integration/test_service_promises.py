@@ -75,7 +75,8 @@ def test_high_memory_usage_is_raised_with_a_threshold_of_a_hundredth(place: Queu
             await until(lambda: record.by_name["highMemoryUsage"], what="the event")
             usage = service.get_memory_usage()
             [high] = record.by_name["highMemoryUsage"]
-            assert high.total == usage.total
+            # This process's own memory counts in both, and changes.
+            assert abs(high.total - usage.total) < 64 * 2**20
             assert 1 < high.percent_used <= 100
             assert abs(high.percent_used - 100 * high.used / high.total) < 0.01
             await until(lambda: len(record.by_name["healthUpdate"]) > 20, what="more readings")
