@@ -7,8 +7,8 @@ from typing import Any
 import redis.asyncio
 from redis.asyncio.cluster import AbstractStrategy, ClusterPipeline, TransactionStrategy
 
-# Without a key, redis-py asks any node, or all: their clocks and memory are not the queue's.
 _FUNCTION_CALLS = frozenset({"FCALL", "FCALL_RO"})
+# Without a key, redis-py asks any node, or all: their clocks and memory are not the queue's.
 _OF_THE_NODE = frozenset({"PING", "TIME", "INFO", "CONFIG GET", "ROLE"})
 
 
