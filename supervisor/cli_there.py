@@ -82,6 +82,9 @@ def print_summary(
         if not sys.stdout.isatty() or writer:
             for item in result.errors[:ERRORS_SHOWN]:
                 err.print(f"  {item['code']:<14} {item['url']}", markup=False)
+                if not item["depth"]:
+                    # Without the start page there is nothing: what to do about it is said here.
+                    err.print(f"  {'':<14} {item['message']}", markup=False)
         else:
             print_errors(result.errors[:ERRORS_SHOWN])
         if result.error_count > ERRORS_SHOWN:

@@ -16,6 +16,8 @@ _WORDS = {
     "hostConcurrency)",
     "turn": "it takes turns with other customers' jobs",
     "memory": "its workers are short of memory",
+    "queue_paused": "the queue is paused: `python -m supervisor resume` lets it go on",
+    "no_worker": "no worker is running: start the service with `python -m supervisor run`",
 }
 
 

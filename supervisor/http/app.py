@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp
 
-from scraper.jobs import Fault, JobQueue, JobsError, RedisUnreachableError
+from scraper.jobs import JobQueue, JobsError, RedisUnreachableError
 from scraper.jobs.ending import end_tasks
 from scraper.jobs.version import VERSION
 from supervisor.http import (
@@ -39,6 +39,7 @@ from supervisor.http.errors import ApiError, api_error, not_found, plain_error
 from supervisor.http.event_stream import EventHub
 from supervisor.http.gate import Gate
 from supervisor.http.job_schema import COMPONENTS
+from supervisor.http.validation import invalid_request
 from supervisor.tokens import TokenStore
 
 STATIC = Path(__file__).with_name("static")
@@ -118,7 +119,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def by_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return _answer(request, _invalid(error))
+        return _answer(request, invalid_request(error, request))
 
     app.add_exception_handler(Exception, by_nobody)
     app.add_exception_handler(ApiError, by_us)
@@ -136,21 +137,6 @@ def _answer(request: Request, error: ApiError) -> Response:
 def _url(request: Request) -> str:
     url: str = request.app.state.queue.url
     return url
-
-
-def _invalid(error: RequestValidationError) -> ApiError:
-    faults = []
-    for detail in error.errors():
-        place, *path = [str(part) for part in detail["loc"]]
-        if detail["type"] == "json_invalid":
-            return ApiError(422, "invalid_json", "the body is no valid JSON", "check its quotes")
-        field = ".".join(path) or place
-        faults.append(Fault(field, f"({place}) {detail['msg'][:200]}", "see /docs"))
-    named = ", ".join(fault.field for fault in faults)
-    return ApiError(
-        422, "invalid_request", f"something is wrong with {named[:200]}", "mend the fields named",
-        fields=faults,
-    )  # fmt: skip
 
 
 def _allowed(app: FastAPI, path: str) -> str:

@@ -18,6 +18,7 @@ from supervisor.http.errors import RETRY_AFTER_S, ApiError
 from supervisor.http.job_schema import JOB_BODY
 from supervisor.http.models import ErrorBody, Submitted, SubmittedMany
 from supervisor.http.replies import Asker, Queue, errors, reply
+from supervisor.http.validation import content_kind, not_json
 
 router = APIRouter(tags=["jobs"])
 MANY = 1000
@@ -80,12 +81,9 @@ async def read_jobs(request: Request, queue: JobQueue, asker: Principal) -> list
 
 
 async def _content(request: Request) -> Any:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_kind(request)
     if kind != "application/json":
-        raise ApiError(
-            415, "unsupported_media_type", f"the body is {kind or 'of no type'}, not JSON",
-            "send Content-Type: application/json",
-        )  # fmt: skip
+        raise not_json(kind)
     try:
         return orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:

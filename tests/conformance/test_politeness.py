@@ -8,7 +8,7 @@ import pytest
 
 from scraper.jobs.leases import Pace, PageOutcome, RobotsClaim, Start, StartState
 from scraper.jobs.pace import JobPace
-from tests.support.queue_driver import HOUR_MS, QueueDriver, page_commit, submission
+from tests.support.queue_driver import HOUR_MS, POOLS, QueueDriver, page_commit, submission
 from tests.support.queue_invariants import faults
 from tests.support.queue_snapshot import QueueProbe
 
@@ -377,6 +377,23 @@ async def test_eta_of_a_delayed_job_is_its_pages_times_the_delay(queue: QueueDri
     await queue.end("w1", await queue.lease_one(horizon_ms=HOUR_MS), links=links)
     pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
     assert pace.eta_ms == 20 * 10_000
+
+
+async def test_pace_says_that_no_worker_runs_and_that_the_queue_is_paused(
+    queue: QueueDriver,
+) -> None:
+    async def reason(job_id: str) -> str:
+        return JobPace.from_json(await queue.transitions.job_pace(job_id)).reason
+
+    await queue.submit("one")
+    await queue.submit("bound", pool="@bound")
+    assert await reason("one") == "no_worker"
+    assert await reason("bound") == ""  # its workers come with it
+    await queue.transitions.pause_queue(True, POOLS)
+    assert await reason("one") == await reason("bound") == "queue_paused"
+    await queue.transitions.pause_queue(False, POOLS)
+    await queue.lease_one()
+    assert await reason("one") == ""
 
 
 async def test_ended_and_unknown_jobs_have_no_pace(queue: QueueDriver) -> None:

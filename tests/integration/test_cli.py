@@ -80,6 +80,16 @@ def test_a_failed_job_exits_with_1_and_names_the_error(place: QueuePlace, site: 
     assert "http_404" in done.stderr
 
 
+def test_a_start_page_that_is_not_allowed_is_told_how_to_allow_it(
+    place: QueuePlace, site: Site, tmp_path: Path
+) -> None:
+    env = place.env() | {"ALLOW_PRIVATE_HOSTS": ""}
+    out = tmp_path / "pages.jsonl"
+    done = run("supervisor", "crawl", f"{site.url}/0", "--output", str(out), env=env)
+    assert done.returncode == 1
+    assert f"ALLOW_PRIVATE_HOSTS={site.url.removeprefix('http://')}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

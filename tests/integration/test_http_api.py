@@ -110,6 +110,34 @@ async def test_every_error_has_one_shape(
     assert (reply.status, reply.code) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("GET", "/jobs?limit=x", None, "limit is 'x': it should be a valid integer"),
+        ("GET", "/jobs?stat=active", None, "stat is no parameter of this: did you mean state?"),
+        ("GET", "/jobs?state=activ", None, "state is 'activ': it should be 'waiting', 'delayed'"),
+        ("PUT", "/workers/count", b'{"cont": 2}', "cont is no field of this: did you mean count?"),
+        ("PUT", "/workers/count", b'{"count": 0}',
+         "count is 0: it should be greater than or equal to 1, or it should be 'auto'"),
+        ("PUT", "/workers/count", b"{}", "count is missing: give it"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_request_is_told_what_would_be_right(
+    api: Api, queue: QueueDriver, method: str, path: str, body: bytes | None, message: str
+) -> None:
+    reply = api.call(method, path, body=body, Content_Type="application/json")
+    assert reply.status == 422
+    assert message in reply.json["error"]["message"]
+
+
+async def test_a_body_of_another_type_is_told_the_right_one(api: Api, queue: QueueDriver) -> None:
+    reply = api.call(
+        "PUT", "/workers/count", body=b'{"count": 2}',
+        Content_Type="application/x-www-form-urlencoded",
+    )  # fmt: skip
+    assert (reply.status, reply.code) == (415, "unsupported_media_type")
+
+
 async def test_methods_are_named_and_head_has_no_body(api: Api, queue: QueueDriver) -> None:
     refused = api.call("PUT", "/jobs")
     assert refused.headers["allow"] == "GET, HEAD, OPTIONS, POST"

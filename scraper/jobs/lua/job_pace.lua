@@ -6,9 +6,19 @@
 --         when it cannot be told; "" no such job, or one that has ended
 local job = job_load(ARGV[1])
 if not job or FINAL[job.state] then return '' end
-local f = fields(job_key(job.id), 'host_limit', 'host_delay_ms', 'pace', 'rate', 'start_url', 'memory')
+local f = fields(job_key(job.id), 'host_limit', 'host_delay_ms', 'pace', 'rate', 'start_url', 'memory',
+                 'pool')
+
+-- Why no page of it is taken at all. A foreground job's workers come with it.
+local function kept_waiting()
+  if call('HGET', META, 'paused') == '1' then return {reason = 'queue_paused'} end
+  if string.sub(f[7], 1, 1) ~= '@' and call('ZCOUNT', P .. 'workers', NOW, '+inf') == 0 then
+    return {reason = 'no_worker'}
+  end
+end
+
 local host = call('SRANDMEMBER', hosts_key(job.id)) or host_of(f[5])
-local slow = held_up_by(job, host, f)
+local slow = kept_waiting() or held_up_by(job, host, f)
 if not slow and f[6] and string.find(f[6], '"relief"', 1, true) then slow = {reason = 'memory'} end
 local rate = number_of(f[4])
 return cjson.encode({rate = rate, eta = eta_of(job, rate, slow), slow = slow})
