@@ -10,6 +10,7 @@ import socketserver
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 
 Misdeed = Callable[[socket.socket], None]
@@ -66,8 +67,15 @@ def page(*links: str, head: str = "", body: str = "") -> bytes:
     return f"<!doctype html><html><head>{head}</head><body>{body}{anchors}</body></html>".encode()
 
 
-def gzip_bomb(megabytes: int) -> bytes:
-    return gzip.compress(bytes(megabytes << 20), 9)
+def gzip_bomb(mebibytes: int) -> bytes:
+    """So many zeros. One mebibyte is packed and repeated: to pack them all takes seconds."""
+    zeros, check = bytes(1 << 20), 0
+    pack = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    part = pack.compress(zeros) + pack.flush(zlib.Z_FULL_FLUSH)
+    for _ in range(mebibytes):
+        check = zlib.crc32(zeros, check)
+    end = pack.flush() + struct.pack("<II", check, mebibytes << 20)
+    return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + part * mebibytes + end
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"

@@ -16,7 +16,16 @@ import psutil
 import pytest
 from backports import zstd
 
-from tests.chaos.hostile_site import STREAM, Misdeed, answer, endless, page, raw, serve_hostile
+from tests.chaos.hostile_site import (
+    STREAM,
+    Misdeed,
+    answer,
+    endless,
+    gzip_bomb,
+    page,
+    raw,
+    serve_hostile,
+)
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import running, wait_until
@@ -52,8 +61,7 @@ def bomb(coding: str) -> Misdeed:
 
 
 def nested_gzip() -> bytes:
-    inner = gzip.compress(bytes(64 * MIB), 9)
-    return gzip.compress(inner, 9)
+    return gzip.compress(gzip_bomb(64), 9)
 
 
 def many_members() -> bytes:
