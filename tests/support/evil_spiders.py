@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
-import itertools
 import os
 import re
 import sys
@@ -45,12 +45,10 @@ def endless(_: str) -> None:
 
 
 def obstinate(_: str) -> None:
-    """Python code that never ends, whatever is raised in it."""
+    """Python code that never ends, whatever is raised in it. (It sleeps: the machine is shared.)"""
     while True:
-        try:
-            endless("")
-        except Exception:
-            continue
+        with contextlib.suppress(Exception):
+            time.sleep(3600)
 
 
 def regex(_: str) -> None:
@@ -59,8 +57,11 @@ def regex(_: str) -> None:
 
 
 def native(_: str) -> None:
-    """One call into C that never comes back, holds the interpreter and hears no signal."""
-    any(itertools.repeat(0))
+    """One call into C that never comes back, holds the interpreter and hears no signal: it waits
+    for a lock that it has itself."""
+    libc, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
 
 
 def segfault(_: str) -> None:
