@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -15,6 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scraper.jobs import load_config, open_queue
+from supervisor.fleet import read_fleet
+from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import environment, run, running, start, wait_until
 from tests.support.site import Site, serve, tree
@@ -30,6 +34,20 @@ def cli(place: QueuePlace, *arguments: str) -> subprocess.CompletedProcess[str]:
     done = run("supervisor", *arguments, env=place.env())
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def workers_of(place: QueuePlace) -> list[str]:
+    """The workers that a command would show, without starting one again and again."""
+
+    async def read() -> list[str]:
+        queue = await open_queue(load_config({}, redis_url=place.url, queue_name=place.name))
+        try:
+            fleet = await read_fleet(queue)
+        finally:
+            await queue.shutdown()
+        return [worker["id"].rpartition("/")[2] for worker in fleet["workers"]]
+
+    return asyncio.run(read())
 
 
 def test_crawl_writes_what_it_found_and_ends_the_embedded_server(
@@ -172,17 +190,16 @@ def test_a_file_of_jobs_names_its_bad_lines_and_takes_the_others(
 
 
 def test_pausing_the_queue_stops_leasing_and_resuming_goes_on(
-    place: QueuePlace, site: Site
+    place: QueuePlace, queue_reader: QueueReader, site: Site
 ) -> None:
     assert cli(place, "pause").returncode == 0
     cli(place, "submit", "single-page", f"{site.url}/1", "--job-id", "p")
     with running("supervisor", "run", "--workers", "1", env=place.env()):
-        wait_until(lambda: "worker-1" in cli(place, "workers").stdout, what="a worker runs")
+        wait_until(lambda: workers_of(place) == ["worker-1"], what="a worker runs")
         assert json.loads(cli(place, "job", "p", "--json").stdout)["state"] == "waiting"
         cli(place, "resume")
-        wait_until(
-            lambda: json.loads(cli(place, "job", "p", "--json").stdout)["state"] == "completed"
-        )
+        wait_until(lambda: queue_reader.has_ended("p"), what="the job ends")
+        assert json.loads(cli(place, "job", "p", "--json").stdout)["state"] == "completed"
     assert site.hits["/1"] == 1
 
 
@@ -202,7 +219,7 @@ def test_ctrl_c_drains_keeps_what_was_fetched_and_exits_with_130(
 
 
 def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on_at_once(
-    place: QueuePlace, tmp_path: Path
+    place: QueuePlace, queue_reader: QueueReader
 ) -> None:
     env = place.env(SUPERVISOR_NAME=f"kill-{os.getpid()}")
     with serve(default=tree(120, delay_s=0.05)) as site:
@@ -215,7 +232,7 @@ def test_a_killed_supervisor_leaves_no_worker_and_the_next_one_goes_on_at_once(
         wait_until(lambda: not any(_alive(child) for child in children), 2, "no orphans")
         with running("supervisor", "run", "--workers", "2", env=env):
             wait_until(
-                lambda: json.loads(cli(place, "job", "k", "--json").stdout)["state"] == "completed",
+                lambda: queue_reader.state("k") == "completed",
                 30, "the job completes without waiting for leases to expire",
             )  # fmt: skip
         urls = [json.loads(line)["url"] for line in cli(place, "data", "k").stdout.splitlines()]
@@ -252,20 +269,19 @@ def test_a_running_service_is_scaled_restarted_and_drained_from_the_command_line
 ) -> None:
     env = place.env(SUPERVISOR_NAME=f"ordered-{os.getpid()}")
 
-    def workers() -> list[str]:
-        shown = run("supervisor", "workers", "--json", env=env).stdout
-        return [worker["id"].rpartition("/")[2] for worker in json.loads(shown)]
-
     assert "no supervisor is running" in cli(place, "scale", "2").stderr
     with running("supervisor", "run", "--workers", "1", env=env) as [service]:
-        wait_until(lambda: workers() == ["worker-1"], what="a worker runs")
+        wait_until(lambda: workers_of(place) == ["worker-1"], what="a worker runs")
         done = cli(place, "scale", "2")
         assert done.returncode == 0, done.stderr
-        wait_until(lambda: sorted(workers()) == ["worker-1", "worker-2"], what="two workers run")
+        both = ["worker-1", "worker-2"]
+        wait_until(lambda: workers_of(place) == both, what="two workers run")
+        shown = json.loads(cli(place, "workers", "--json").stdout)
+        assert [worker["id"].rpartition("/")[2] for worker in shown] == both
         assert cli(place, "restart", "worker-2").returncode == 0
         unknown = cli(place, "restart", "worker-7")
         assert unknown.returncode == 1
         assert "worker-7" in unknown.stderr
         assert "drains" in cli(place, "drain").stderr
         assert service.wait(30) == 0
-    assert workers() == []
+    assert json.loads(cli(place, "workers", "--json").stdout) == []
