@@ -116,7 +116,10 @@ def test_pages_of_lost_machines_are_taken_over_and_late_commits_are_refused(tmp_
             queue.assert_whole("crawl", site.url, PAGES)
             # Each page was committed by one holder only: what came late changed nothing.
             assert int(totals[b"pages_committed"]) == PAGES
-            assert b"taken for dead" in net.machines[0].log.read_bytes()
+            wait_until(
+                lambda: b"taken for dead" in net.machines[0].log.read_bytes(), 60,
+                "its workers hear of it",
+            )  # fmt: skip
             repeats = site.hits.total() - len(site.hits)
             print(json.dumps({"pages": PAGES, "takeoverS": round(took_s, 1), "again": repeats}))
             queue.close()
