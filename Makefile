@@ -10,8 +10,13 @@ CHAOS_ELSEWHERE := tests/integration/test_liveness.py tests/integration/test_rep
 	tests/integration/test_migrate.py tests/integration/test_deploy_checks.py \
 	tests/integration/test_image.py tests/integration/test_export.py
 SOAK_S ?= 3600
+# What is compiled once is not compiled by each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+# What has nothing to do with each other, on two cores.
+SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs=2 --output-sync=target
 
-.PHONY: help crawl up test conformance check bench chaos soak docs clean
+.PHONY: help crawl up test conformance check bench chaos soak docs clean \
+	packages style types imports generated deployment
 
 help:
 	@echo "make crawl URL=https://example.com/ MAX_PAGES=50   one crawl, results in results.jsonl"
@@ -43,9 +48,13 @@ $(VENV)-scrapydweb/ready: requirements-scrapydweb.txt
 	@$(VENV)-scrapydweb/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-scrapydweb.txt
 	@touch $@
 
-test: $(VENV)/ready-dev $(VENV)-scrapydweb/ready
+# More at once than two cores have: most tests wait for most of their time.
+test:
+	$(SIDE_BY_SIDE) $(VENV)/ready-dev $(VENV)-scrapydweb/ready packages
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+packages:
 	@tests/install_packages.sh
-	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 # The scripts' tests on every kind of server: needs Debian's redis-server (7.0, with TLS).
 conformance: $(VENV)/ready-dev
@@ -60,11 +69,22 @@ soak: $(VENV)/ready-dev
 	SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
 check: $(VENV)/ready-dev
+	$(SIDE_BY_SIDE) types style imports generated deployment
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types:
 	$(BIN)/mypy
+
+imports:
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+generated:
 	$(BIN)/python -m docs.generate --check
+
+deployment:
 	@deploy/checks/run.sh $(BIN)
 
 docs: $(VENV)/ready
