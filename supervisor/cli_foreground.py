@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,9 @@ from supervisor.cli_there import print_summary, run_there
 from supervisor.demo import serve_demo
 from supervisor.desk_redis import RedisDesk
 from supervisor.export import RecordWriter
-from supervisor.service import ScraperWorkerService, WorkerStartError
+
+if TYPE_CHECKING:
+    from supervisor.service import ScraperWorkerService
 
 EXIT_INTERRUPTED = 130
 
@@ -116,6 +118,8 @@ async def _run(
 async def _work(config: Config, queue: OpenedQueue, handle: JobHandle) -> bool:
     """Run workers for this job alone until it ends; False when a signal ended it."""
     err.print(f"job {handle.id}: {config.queue_name}, workers start ...", markup=False)
+    from supervisor.service import ScraperWorkerService
+
     service = ScraperWorkerService(
         config=config, redis_url=queue.url, pools=[f"@{handle.id}"], watch_doors=False
     )
@@ -129,6 +133,8 @@ async def _work(config: Config, queue: OpenedQueue, handle: JobHandle) -> bool:
 
 async def _until_done(service: ScraperWorkerService, queue: OpenedQueue, job_id: str) -> None:
     """Follow the job to its end. Raises WorkerStartError when no worker can start any more."""
+    from supervisor.service import WorkerStartError
+
     following = asyncio.ensure_future(follow_job(RedisDesk(queue), job_id))
     failing = asyncio.ensure_future(service.until_over())
     try:

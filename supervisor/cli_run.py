@@ -17,7 +17,6 @@ from scraper.jobs.presets import load_presets
 from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
 from supervisor.cli_output import err
-from supervisor.service import ScraperWorkerService
 
 
 @click.command()
@@ -28,6 +27,8 @@ from supervisor.service import ScraperWorkerService
 @connection_options
 def run(no_http: bool, **options: Any) -> int:
     """Run the service: workers, HTTP API, raw pushes, events; until SIGTERM or Ctrl-C."""
+    from supervisor.service import ScraperWorkerService
+
     config = config_of(options)
     configure_logs(config.log_level)
 

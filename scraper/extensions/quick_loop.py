@@ -28,6 +28,7 @@ class QuickLoop:
     def _opened(self) -> None:
         gc.collect()
         gc.freeze()
+        gc.enable()
         gc.set_threshold(*GC_THRESHOLDS)
         level = logging.getLogger().getEffectiveLevel()
         for name in ("scrapy", "twisted", "asyncio", "scrapy_redis"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,9 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    # Its supervisor started it with collection off.
+    gc.freeze()
+    gc.enable()
     beating = asyncio.create_task(_beat(int(os.environ["HEARTBEAT_FD"])))
     try:
         await asyncio.gather(
