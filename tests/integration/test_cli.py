@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import os
@@ -16,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scraper.jobs import load_config, open_queue
 from supervisor.fleet import read_fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import environment, run, running, start, wait_until
+from tests.support.services import asked
 from tests.support.site import Site, serve, tree
 
 
@@ -38,16 +37,8 @@ def cli(place: QueuePlace, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def workers_of(place: QueuePlace) -> list[str]:
     """The workers that a command would show, without starting one again and again."""
-
-    async def read() -> list[str]:
-        queue = await open_queue(load_config({}, redis_url=place.url, queue_name=place.name))
-        try:
-            fleet = await read_fleet(queue)
-        finally:
-            await queue.shutdown()
-        return [worker["id"].rpartition("/")[2] for worker in fleet["workers"]]
-
-    return asyncio.run(read())
+    workers = asked(place, read_fleet)["workers"]
+    return [worker["id"].rpartition("/")[2] for worker in workers]
 
 
 def test_crawl_writes_what_it_found_and_ends_the_embedded_server(

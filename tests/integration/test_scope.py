@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,24 +12,36 @@ from scraper.extraction.limits import MAX_ANCHORS
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
+from tests.support.services import asked
 from tests.support.site import Answer, Site, html, serve
 
 queue = queue_reader
+_numbers = itertools.count(1)
 
 
-def crawl(place: QueuePlace, queue: QueueReader, url: str, **fields: Any) -> set[str]:
+@pytest.fixture(scope="module")
+def place(where: QueuePlace) -> Iterator[QueuePlace]:
+    """The module's queue and one worker for all crawls: they take less time than its start."""
+    with running("scrapy", "work", env=where.env(PAGE_BACKOFF="10", HOST_CONCURRENCY="16")):
+        yield where
+
+
+@pytest.fixture
+def job() -> str:
+    return f"job-{next(_numbers)}"
+
+
+def crawl(queue: QueueReader, job: str, url: str, **fields: Any) -> set[str]:
     """A full crawl by a real worker; the URLs that it recorded."""
-    queue.push({"type": "full-crawl", "url": url, "jobId": "job", "attempts": 1, **fields})
-    with running("scrapy", "work", env=place.env(PAGE_BACKOFF="10", HOST_CONCURRENCY="16")):
-        wait_until(lambda: queue.has_ended("job"), 50, f"the job ends: {queue.counts('job')}")
-    queue.assert_conserved("job")
-    assert queue.state("job") == "completed"
-    return set(queue.recorded("job"))
+    queue.push({"type": "full-crawl", "url": url, "jobId": job, "attempts": 1, **fields})
+    wait_until(lambda: queue.has_ended(job), 50, f"the job ends: {queue.counts(job)}")
+    queue.assert_conserved(job)
+    assert queue.state(job) == "completed"
+    return set(queue.recorded(job))
 
 
-def left_out(place: QueuePlace) -> dict[str, int]:
-    shown = run("supervisor", "job", "job", "--json", env=place.env()).stdout
-    counts: dict[str, int] = json.loads(shown)["filtered"]
+def left_out(place: QueuePlace, job: str) -> dict[str, int]:
+    counts, _ = asked(place, lambda queue: queue.reader.filtered(job))
     return counts
 
 
@@ -43,7 +55,7 @@ def page(head: str, *links: str) -> Answer:
 
 
 def test_nofollow_is_obeyed_by_link_by_page_and_by_header(
-    place: QueuePlace, queue: QueueReader
+    place: QueuePlace, queue: QueueReader, job: str
 ) -> None:
     quiet = html("/by-header")
     quiet.headers = {"X-Robots-Tag": "noindex, nofollow"}
@@ -58,12 +70,12 @@ def test_nofollow_is_obeyed_by_link_by_page_and_by_header(
         "/twice": html(),
     }
     with serve(pages, default=lambda _: html()) as site:
-        assert crawl(place, queue, f"{site.url}/") == at(site, "/", "/meta", "/quiet", "/twice")
-    assert left_out(place) == {"nofollow": 3}
+        assert crawl(queue, job, f"{site.url}/") == at(site, "/", "/meta", "/quiet", "/twice")
+    assert left_out(place, job) == {"nofollow": 3}
 
 
 def test_canonical_and_refresh_lead_to_pages_of_the_site(
-    place: QueuePlace, queue: QueueReader
+    place: QueuePlace, queue: QueueReader, job: str
 ) -> None:
     pages = {
         "/": page("<link rel=canonical href=/home>", "/old"),
@@ -72,32 +84,34 @@ def test_canonical_and_refresh_lead_to_pages_of_the_site(
         "/new": page("<link rel=canonical href=https://elsewhere.test/new>"),
     }
     with serve(pages) as site:
-        assert crawl(place, queue, f"{site.url}/") == at(site, "/", "/home", "/old", "/new")
-    assert left_out(place) == {"off_scope": 1}
+        assert crawl(queue, job, f"{site.url}/") == at(site, "/", "/home", "/old", "/new")
+    assert left_out(place, job) == {"off_scope": 1}
 
 
-def test_links_beyond_the_limit_of_a_page_are_told(place: QueuePlace, queue: QueueReader) -> None:
+def test_links_beyond_the_limit_of_a_page_are_told(
+    place: QueuePlace, queue: QueueReader, job: str
+) -> None:
     links = [f"/x{number}" for number in range(MAX_ANCHORS + 1)]
     with serve({"/": html(*links)}) as site:
-        assert crawl(place, queue, f"{site.url}/", includePaths=["/none"]) == at(site, "/")
-    assert left_out(place) == {"not_included": MAX_ANCHORS, "too_many_links": 1}
+        assert crawl(queue, job, f"{site.url}/", includePaths=["/none"]) == at(site, "/")
+    assert left_out(place, job) == {"not_included": MAX_ANCHORS, "too_many_links": 1}
 
 
-def test_further_hosts_belong_where_the_job_says_so(place: QueuePlace, queue: QueueReader) -> None:
+def test_further_hosts_belong_where_the_job_says_so(queue: QueueReader, job: str) -> None:
     with serve({"/": html("/a")}, default=lambda _: html()) as other, serve() as site:
         host = other.url.removeprefix("http://")
         site.pages["/"] = html(f"{other.url}/", "http://127.0.0.1:9/")
-        recorded = crawl(place, queue, f"{site.url}/", allowedHosts=[host])
+        recorded = crawl(queue, job, f"{site.url}/", allowedHosts=[host])
         assert recorded == at(site, "/") | at(other, "/", "/a")
 
 
-def test_forms_of_one_page_are_fetched_once(place: QueuePlace, queue: QueueReader) -> None:
+def test_forms_of_one_page_are_fetched_once(queue: QueueReader, job: str) -> None:
     names = [f"{name}={n}" for n, name in enumerate("abcd")]
     links = [f"/p?{'&'.join(order)}" for order in itertools.permutations(names)]
     links += [f"/p?a=0&b=1&c=2&d=3&utm_source={n}" for n in range(9)]
     links += [f"/q;jsessionid={n:08x}" for n in range(9)]
     with serve({"/": html(*links)}, default=lambda _: html()) as site:
-        recorded = crawl(place, queue, f"{site.url}/")
+        recorded = crawl(queue, job, f"{site.url}/")
         assert recorded == at(site, "/", "/p?a=0&b=1&c=2&d=3", "/q")
         assert site.hits.total() == 3
 
@@ -131,22 +145,22 @@ TRAPS = [
 
 @pytest.mark.parametrize(("start", "reason", "most"), TRAPS)
 def test_a_site_without_an_end_is_left_with_the_reason(
-    start: str, reason: str, most: int, place: QueuePlace, queue: QueueReader
+    start: str, reason: str, most: int, place: QueuePlace, queue: QueueReader, job: str
 ) -> None:
     with serve(default=trap) as site:
-        recorded = crawl(place, queue, site.url + start, maxPages=5_000, maxPagesPerShape=50)
+        recorded = crawl(queue, job, site.url + start, maxPages=5_000, maxPagesPerShape=50)
         explained = run(
-            "supervisor", "explain", "job", f"{site.url}/calendar/1850/01", env=place.env()
+            "supervisor", "explain", job, f"{site.url}/calendar/1850/01", env=place.env()
         ).stdout
     assert len(recorded) <= most
-    assert left_out(place)[reason] > 0
+    assert left_out(place, job)[reason] > 0
     if reason == "trap_calendar":
         assert len(recorded) >= 50, "the budget is there to be used"
         assert "maxPagesPerShape" in explained
 
 
-def test_a_thousand_pages_of_one_form_are_no_trap(place: QueuePlace, queue: QueueReader) -> None:
+def test_a_thousand_pages_of_one_form_are_no_trap(queue: QueueReader, job: str) -> None:
     links = [f"/docs/15/sql-{number}.html" for number in range(1_000)]
     with serve({"/": html(*links)}, default=lambda _: html("/")) as site:
-        recorded = crawl(place, queue, f"{site.url}/", maxPages=5_000, maxPagesPerShape=1)
+        recorded = crawl(queue, job, f"{site.url}/", maxPages=5_000, maxPagesPerShape=1)
     assert len(recorded) == 1_001

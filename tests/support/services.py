@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
-from scraper.jobs import load_config
+from scraper.jobs import OpenedQueue, load_config, open_queue
 from supervisor import EVENTS, Event, ScraperWorkerService
 from supervisor.policy import RestartLimits
 from tests.support.processes import PATIENCE_S
+
+T = TypeVar("T")
 
 EAGER = RestartLimits(backoff_max_s=0.2, breaker_deaths=100)
 
@@ -36,6 +38,19 @@ def service_on(place: Place | None = None, **arguments: Any) -> ScraperWorkerSer
     config = load_config({}, allow_private_hosts="127.0.0.0/8", log_level="warning")
     settings = {"worker_count": 1, "restart_limits": EAGER, **where, **arguments}
     return ScraperWorkerService(config, **settings)
+
+
+def asked(place: Place, question: Callable[[OpenedQueue], Awaitable[T]]) -> T:
+    """What the queue's client answers, in this process: a command takes its time to start."""
+
+    async def ask() -> T:
+        queue = await open_queue(load_config({}, redis_url=place.url, queue_name=place.name))
+        try:
+            return await question(queue)
+        finally:
+            await queue.shutdown()
+
+    return asyncio.run(ask())
 
 
 async def until(is_so: Callable[[], object], timeout_s: float = PATIENCE_S, what: str = "") -> None:
