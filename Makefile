@@ -51,7 +51,7 @@ $(VENV)-scrapydweb/ready: requirements-scrapydweb.txt
 # More at once than two cores have: most tests wait for most of their time.
 test:
 	$(SIDE_BY_SIDE) $(VENV)/ready-dev $(VENV)-scrapydweb/ready packages
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 packages:
 	@tests/install_packages.sh

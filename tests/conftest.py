@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -10,12 +11,10 @@ import pytest
 from scraper.jobs.connection import AsyncClient
 from tests.support.queue_driver import QueueDriver, strict_client
 from tests.support.queue_snapshot import QueueProbe
+from tests.support.scheduling import FOLDERS, Together, folder_of
 from tests.support.server_kinds import EVERYWHERE, KINDS, ServerAccess, chosen
 
 QUEUE = "scrape-test"
-# Folders by how long what is in them takes, the longest first.
-FOLDERS = ("browser", "chaos", "integration", "conformance", "unit")
-SHORT_TESTS = ("conformance", "unit")
 
 # How fast examples are made says nothing of what they prove; on a busy machine it fails the test.
 hypothesis.settings.register_profile(
@@ -40,40 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("queue_server", kinds, indirect=True, scope="session")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What shares a server or a browser stays in one process, by `--dist loadgroup`: it would be
-    started in each."""
-    if group := _group_of(item):
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _group_of(item: pytest.Item) -> str:
-    """The kind of server, the package or the module that the test shares something with; ""
-    where it stands alone."""
-    assert isinstance(item, pytest.Function)
-    kind = item.callspec.params.get("queue_server") if hasattr(item, "callspec") else None
-    if kind in KINDS and kind != "valkey":
-        return str(kind)
-    scopes = {_scope_of(name, item) for name in item.fixturenames}
-    if "package" in scopes:
-        return item.module.__package__ or ""
-    is_alone = "module" not in scopes and _folder_of(item) not in SHORT_TESTS
-    return "" if is_alone else item.module.__name__
-
-
-def _folder_of(item: pytest.Item) -> str:
-    return item.nodeid.split("/")[1]
-
-
-def _scope_of(fixture: str, item: pytest.Function) -> str:
-    found = item.session._fixturemanager.getfixturedefs(fixture, item)
-    return found[-1].scope if found else ""
-
-
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, in the random order that they are in: none begins when all others end."""
-    items.sort(key=lambda item: FOLDERS.index(_folder_of(item)))
+    """Long tests first, among each other in the random order that they are in."""
+    items.sort(key=lambda item: FOLDERS[folder_of(item.nodeid)])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    """What shares a browser or a server stays in one process: it would be started in each."""
+    return Together(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")
