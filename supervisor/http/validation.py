@@ -59,9 +59,11 @@ def _fault(field: str, place: str, detail: dict[str, Any], request: Request) -> 
         return Fault(field, "is missing", "give it")
     given = repr(detail.get("input"))
     given = given if len(given) <= _SHOWN_CHARS else f"{given[:_SHOWN_CHARS]}..."
-    # "Input should be a valid integer, unable to parse string as an integer"
-    wanted = detail["msg"].removeprefix("Input should ").partition(", unable to")[0]
-    return Fault(field, f"is {given}", f"it should {wanted[:200]}")
+    # "Input should be a valid integer, unable to parse string as an integer",
+    # "String should match pattern ..."
+    _, should, wanted = detail["msg"].partition(", unable to")[0].partition(" should ")
+    hint = f"it should {wanted[:200]}" if should else detail["msg"][:200]
+    return Fault(field, f"is {given}", hint)
 
 
 def _known(request: Request, place: str) -> list[str]:

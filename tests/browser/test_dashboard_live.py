@@ -83,7 +83,7 @@ def test_an_address_that_leads_nowhere_says_so(page: Page, service: Service) -> 
     page.get_by_role("link", name="All jobs").click()
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
     page.goto(f"{service.url}/#/jobs/%E0%A4%A")
-    expect(page.get_by_text("something is wrong with jobId")).to_be_visible()
+    expect(page.get_by_text("it should match pattern")).to_be_visible()
     page.goto(f"{service.url}/#/nowhere")
     expect(page.get_by_role("heading", name="Overview", exact=True)).to_be_visible()
     expect(page).to_have_title("Overview – Scraper Workers")

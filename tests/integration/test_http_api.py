@@ -115,6 +115,7 @@ async def test_every_error_has_one_shape(
     [
         ("GET", "/jobs?limit=x", None, "limit is 'x': it should be a valid integer"),
         ("GET", "/jobs?stat=active", None, "stat is no parameter of this: did you mean state?"),
+        ("GET", "/jobs/%25x", None, "jobId is '%x': it should match pattern"),
         ("GET", "/jobs?state=activ", None, "state is 'activ': it should be 'waiting', 'delayed'"),
         ("PUT", "/workers/count", b'{"cont": 2}', "cont is no field of this: did you mean count?"),
         ("PUT", "/workers/count", b'{"count": 0}',
