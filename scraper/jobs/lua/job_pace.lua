@@ -12,9 +12,9 @@ local f = fields(job_key(job.id), 'host_limit', 'host_delay_ms', 'pace', 'rate',
 -- Why no page of it is taken at all. A foreground job's workers come with it.
 local function kept_waiting()
   if call('HGET', META, 'paused') == '1' then return {reason = 'queue_paused'} end
-  if string.sub(f[7], 1, 1) ~= '@' and call('ZCOUNT', P .. 'workers', NOW, '+inf') == 0 then
-    return {reason = 'no_worker'}
-  end
+  if string.sub(f[7], 1, 1) == '@' then return nil end
+  local alive = call('ZRANGEBYSCORE', P .. 'workers', NOW, '+inf', 'LIMIT', 0, 1)
+  if #alive == 0 then return {reason = 'no_worker'} end
 end
 
 local host = call('SRANDMEMBER', hosts_key(job.id)) or host_of(f[5])
