@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from scraper.jobs.config import Config
-from scraper.jobs.leases import PageCommit, PageOutcome
+from scraper.jobs.leases import LeasedPage, PageCommit, PageOutcome
 from scraper.jobs.records import pack_record
 from scraper.lineage import PageWork
 from scraper.network.failures import is_retryable
@@ -19,6 +19,11 @@ JITTER = 0.25
 TARGET_CONCURRENCY = 2
 STRAINING_CODES = frozenset({"timeout", "reset", "refused", "truncated", "connection"})
 PAUSING_STATUSES = frozenset({429, 503})
+FAILING_HOSTS = 10_000
+
+
+def _host(lease: LeasedPage) -> str:
+    return lease.url.split("/", 3)[2]
 
 
 class PageOutcomes:
@@ -32,6 +37,8 @@ class PageOutcomes:
         self._slow_after_ms = config.host_slow_after_ms
         self._most_delay_ms = config.host_delay_max_ms
         self._first_pause_ms = config.host_backoff_ms
+        # Hosts of which the last answer that this worker got was a page's first failure.
+        self._failing: set[str] = set()
 
     def commit_of(self, work: PageWork) -> PageCommit:
         """The commit that ends this page's lease."""
@@ -101,13 +108,29 @@ class PageOutcomes:
         known_ms = work.lease.host_strain_ms
         strain_ms = 0
         if code in STRAINING_CODES or (work.status >= 500 and work.status not in PAUSING_STATUSES):
-            strain_ms = max(self._slow_after_ms, 2 * known_ms)
+            if self._is_strained(work.lease):
+                strain_ms = max(self._slow_after_ms, 2 * known_ms)
         elif work.latency_ms >= self._slow_after_ms:
             strain_ms = int(work.latency_ms / TARGET_CONCURRENCY)
         strain_ms = min(strain_ms, self._most_delay_ms)
         if strain_ms > 0:
             return strain_ms
+        if self._failing and 200 <= work.status < 500:
+            self._failing.discard(_host(work.lease))
         return -1 if known_ms and 200 <= work.status < 400 else 0
+
+    def _is_strained(self, lease: LeasedPage) -> bool:
+        """Whether a failure tells of the host: two pages in a row failed, neither for the second
+        time. Else it is the page that is broken."""
+        if lease.attempt > 1:
+            return False
+        host = _host(lease)
+        if host in self._failing:
+            return True
+        if len(self._failing) >= FAILING_HOSTS:
+            self._failing.clear()
+        self._failing.add(host)
+        return False
 
     def _retry_delay_ms(self, work: PageWork) -> int:
         backoff = self._backoff_ms * BACKOFF_FACTOR ** (work.lease.attempt - 1)

@@ -298,7 +298,7 @@ async def test_delay_of_a_slow_host_rises_at_once_and_falls_page_by_page(
         delays.append(page.host_delay_ms)
         assert page.host_strain_ms == page.host_delay_ms
         await queue.end("w1", page, host_strain_ms=strain)
-    assert delays[:5] == [0, 2000, 1500, 1200, 960]
+    assert delays[:5] == [0, 2000, 1500, 750, 375]
     assert delays == [0, *sorted(delays[1:], reverse=True)]
     assert delays[-1] == 0
 

@@ -246,8 +246,7 @@ local function host_remember(key, until_at)
 end
 
 -- How a fetch went, as AutoThrottle judges it: `strain` > 0 is the delay in ms that the answer calls
--- for (it was slow, or failed): the adaptive delay rises to it at once. < 0: all is well; it falls
--- by a fifth.
+-- for (it was slow, or failed): the adaptive delay rises to it at once. < 0: all is well; it halves.
 local function host_strain(host, strain)
   local key = host_key(host)
   local slow = number_of(call('HGET', key, 'slow_delay'))
@@ -255,7 +254,7 @@ local function host_strain(host, strain)
     slow = math.max(strain, (slow + strain) / 2)
     host_remember(key, NOW + STRAIN_KEPT_MS)
   else
-    slow = slow * 0.8
+    slow = slow / 2
     call('HDEL', key, 'pushbacks')
   end
   if slow < SLOW_LEAST_MS then
