@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, cast
 
 from selectolax.lexbor import LexborNode
@@ -56,3 +57,14 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> list[Anchor]:
     if chars_left <= 0:
         cuts.add("anchors")
     return list(map(_as_anchor, zip(hrefs, texts, rels, strict=True)))
+
+
+def read_frames(nodes: Iterable[LexborNode]) -> list[Anchor]:
+    """The pages that a <frameset> shows, as links; their texts are the names of the frames."""
+    anchors = []
+    for node in islice(nodes, limits.MAX_ANCHORS):
+        attributes = node.attributes
+        if src := attributes.get("src"):
+            name = attributes.get("title") or attributes.get("name") or ""
+            anchors.append(Anchor(src, collapsed(name, limits.MAX_ANCHOR_TEXT_CHARS), None))
+    return anchors

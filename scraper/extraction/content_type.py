@@ -34,6 +34,12 @@ def is_html(content_type: str | None, body_start: bytes) -> bool:
     return media_type in _UNKNOWN_TYPES and _begins_as_html(body_start)
 
 
+def is_xml(content_type: str | None) -> bool:
+    """Whether browsers would read it with their XML parser."""
+    media_type = _media_type(content_type) if content_type else ""
+    return media_type == "application/xhtml+xml" or media_type in _XML_TYPES
+
+
 def _media_type(content_type: str) -> str:
     """The type without parameters, in lower case; '' for what is none ('html')."""
     return _cached_media_type(content_type[:_MAX_CACHED_CHARS])

@@ -28,6 +28,7 @@ _LEFT_OUT: Final = (
     (b"role=", "[role]"),
     (b"hidden", '[hidden], [aria-hidden="true"]'),
     (b"display:none", '[style*="display:none"]'),
+    (b"display: none", '[style*="display: none"]'),
 )
 _BOILERPLATE_ROLES: Final = frozenset(
     ("banner", "complementary", "contentinfo", "dialog", "menu", "menubar", "navigation", "search")
@@ -104,7 +105,7 @@ def _is_left_out(node: LexborNode) -> bool:
     return (
         "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
-        or "display:none" in (attributes.get("style") or "")
+        or "display:none" in (attributes.get("style") or "").replace(": ", ":")
     )
 
 

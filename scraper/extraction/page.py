@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
-from scraper.extraction.anchors import Anchor, read_anchors
+from scraper.extraction.anchors import Anchor, read_anchors, read_frames
 from scraper.extraction.elements import FULL_SORTER, LINKS_SORTER, Group
 from scraper.extraction.encoding import detect_encoding, utf8_markup
 from scraper.extraction.images import Image, read_images
@@ -26,6 +26,7 @@ from scraper.extraction.product import read_product
 from scraper.extraction.provenance import Provenance, read_provenance
 from scraper.extraction.tame_markup import tame_markup
 from scraper.extraction.urls import http_url
+from scraper.extraction.xhtml import html_of_xhtml
 
 _SCRIPTS: Final = 'script[type*="ld+json" i]'
 # Without this, Lexbor copies <option>s into <selectedcontent> while it parses.
@@ -58,7 +59,8 @@ class ParsedPage(NamedTuple):
     Texts have single blanks for all white space, and no NUL or lone surrogates. With
     `Profile.LINKS`, `text`, `images`, `json_ld` and `microdata` are empty, and author, site and
     dates None.
-    `anchors` are as written, relative to `base_url`; `canonical` and image sources are absolute.
+    `anchors` are as written, relative to `base_url` (those of a frameset are its frames);
+    `canonical` and image sources are absolute.
     `open_graph` maps properties with their prefix ('og:title') to a text, or to a list of texts
     where the page repeats one. `microdata` has the shape of JSON-LD.
     `json_ld_broken` counts blocks that could not be read.
@@ -115,7 +117,7 @@ def parse_page(
     """
     encoding = detect_encoding(body, content_type)
     cuts: set[str] = set()
-    markup = tame_markup(utf8_markup(body, encoding), cuts)
+    markup = tame_markup(html_of_xhtml(utf8_markup(body, encoding), content_type), cuts)
     tree = LexborHTMLParser(markup, options=_OPTIONS)
     root = tree.root
     if root is None:
@@ -149,6 +151,8 @@ def parse_page(
         )
     images = read_images(base_url, elements[Group.IMAGE], cuts) if is_full else []
     anchors = read_anchors(elements[Group.ANCHOR], cuts)
+    if tree.body is None:
+        anchors += read_frames(tree.css("frame"))
     # The text takes the tree to pieces: everything else before.
     text = read_main_text(tree, elements, cuts) if is_full else ""
     if extras.main_content and is_full:

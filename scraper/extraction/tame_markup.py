@@ -22,12 +22,12 @@ _MAX_REOPENED: Final = 1_000_000
 _EQUAL_FORMATTING: Final = 3
 
 # One attribute as the HTML tokenizer reads it. Possessive, so that nothing is tried twice.
-_ATTRIBUTE: Final = (
+ATTRIBUTE: Final = (
     rb"(?:[\s/]*+[^\s/>][^\s/>=]*+"
     rb"""(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+))?+)"""
 )
 _MANY_ATTRIBUTES = re.compile(
-    rb"(<[a-zA-Z][^\s/>]*+%b{%d})%b++" % (_ATTRIBUTE, MAX_ATTRIBUTES, _ATTRIBUTE)
+    rb"(<[a-zA-Z][^\s/>]*+%b{%d})%b++" % (ATTRIBUTE, MAX_ATTRIBUTES, ATTRIBUTE)
 )
 # A formatting start tag; its name and attributes as group 1 where these are of the usual form, so
 # that equal ones are written equally. Names spelt out, not (?i): three times as fast.
@@ -43,7 +43,7 @@ _FORMATTING_NAME = re.compile(
     rb"(?i)(</?)(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])"
 )
 
-_VOID: Final = rb"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
+VOID: Final = rb"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 # They cannot nest but in an element that is counted; most pages do not close them all.
 _SELF_LIMITING: Final = rb"a|p|li|d[dt]|opt(?:ion|group)|t[rdh]|thead|tbody|tfoot|r[bpt]"
 _RAW_TEXT: Final = rb"script|style|textarea|title|xmp|iframe|noembed|noframes"
@@ -53,9 +53,9 @@ _NESTING = re.compile(
     rb"|(/?)(?!(?:%(void)b|%(limiting)b)[\s/>])([a-z][^\s/>]*+)%(attribute)b*+[\s/]*+>?)"
     % {
         b"raw": _RAW_TEXT,
-        b"void": _VOID,
+        b"void": VOID,
         b"limiting": _SELF_LIMITING,
-        b"attribute": _ATTRIBUTE,
+        b"attribute": ATTRIBUTE,
     }
 )
 _FORMATTING_NAMES: Final = frozenset(

@@ -33,6 +33,16 @@ def test_links_in_noscript_are_found_and_links_in_comments_are_not() -> None:
     assert [anchor.href for anchor in page.anchors] == ["/n"]
 
 
+def test_frames_of_a_frameset_are_its_links() -> None:
+    page = read("""<title>x</title><frameset cols="20%,80%"><frame src="menu.html" name=menu>
+        <frameset rows="1,1"><frame src="/main.html" title="The  text"><frame name=empty></frameset>
+        <noframes><a href="/n">n</a></noframes></frameset>""")
+    assert page.anchors == [
+        Anchor("menu.html", "menu", None),
+        Anchor("/main.html", "The text", None),
+    ]
+
+
 def test_unclosed_and_misnested_links_do_not_swallow_each_other() -> None:
     page = read('<a href="/1">one<p><a href="/2">two</b></p><div><a href=/3>three')
     assert [anchor.href for anchor in page.anchors if anchor.text] == ["/1", "/2", "/3"]

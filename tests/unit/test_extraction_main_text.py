@@ -47,6 +47,7 @@ def test_what_is_not_shown_is_not_text() -> None:
     assert text_of("""<body aria-hidden="true"><p>seen<style>a{}</style><script>b</script>
         <noscript>c</noscript><template>d</template><p hidden>e</p><svg><title>f</title></svg>
         <select><option>g</select><textarea>h</textarea><div style="color:red;display:none">i</div>
+        <p style="display: none">i</p>
         <span aria-hidden="true">j</span><iframe>k</iframe><button>l</button><!-- m -->""") == [
         "seen"
     ]
