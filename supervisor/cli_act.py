@@ -45,6 +45,8 @@ def submit(
 
     async def work(desk: Desk) -> int:
         accepted = await submit_one(desk, fields)
+        if not accepted.is_new:
+            err.print(f"there was a job {accepted.job_id} already: none is added", markup=False)
         if not wait:
             _print_ids([accepted], as_json)
             return 0
@@ -121,15 +123,19 @@ def _lines(file: str) -> Iterator[str]:
 
 @click.command()
 @click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @place_options
-def watch(job_id: str, **options: Any) -> int:
+def watch(job_id: str, as_json: bool, **options: Any) -> int:
     """Follow a job with live progress until it ends."""
 
     async def work(desk: Desk) -> int:
         await desk.job(job_id)
         await follow_job(desk, job_id)
         found = await desk.result(job_id)
-        print_result(found)
+        if as_json:
+            print_json(found.to_json())
+        else:
+            print_result(found)
         return 0 if found.status == "completed" else 1
 
     return with_desk(place_of(options), work)

@@ -132,9 +132,13 @@ JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--priority", type=int, metavar="N", help="Higher first; default 0."),
     click.option("--delay", type=int, metavar="MS", help="Start this much later."),
     click.option("--attempts", type=int, metavar="N", help="Attempts of the job."),
+    click.option("--backoff", metavar="TYPE[:MS]",
+                 help="Wait between attempts: fixed or exponential, such as fixed:2000."),
     click.option("--max-duration", type=int, metavar="MS", help="End the job after this time."),
     click.option("--result-ttl", type=int, metavar="S", help="Keep the result this long."),
     click.option("--metadata", metavar="JSON", help="Any JSON object; comes back in results."),
+    click.option("--webhook", metavar="URL|JSON",
+                 help='Call this address at events of the job, or {"url", "events", "secret"}.'),
 )  # fmt: skip
 
 # Flags whose job field has another name.
@@ -167,14 +171,27 @@ def job_fields(job_type: str, url: str, options: dict[str, Any]) -> dict[str, An
         name = _RENAMED.get(option) or head + "".join(part.capitalize() for part in rest)
         fields[name] = list(value) if isinstance(value, tuple) else value
     if "metadata" in fields:
-        fields["metadata"] = _json_object(fields["metadata"])
+        fields["metadata"] = _json_object("--metadata", fields["metadata"])
+    if "backoff" in fields:
+        fields["backoff"] = _backoff(fields["backoff"])
+    if "webhook" in fields:
+        text = fields["webhook"]
+        is_json = text.startswith("{")
+        fields["webhook"] = _json_object("--webhook", text) if is_json else {"url": text}
     return fields
 
 
-def _json_object(text: str) -> Any:
+def _json_object(option: str, text: str) -> Any:
     import json
 
     try:
         return json.loads(text)
     except ValueError as error:
-        raise click.BadParameter(f"--metadata is no JSON: {error}") from error
+        raise click.BadParameter(f"{option} is no JSON: {error}") from error
+
+
+def _backoff(text: str) -> dict[str, Any]:
+    kind, _, delay = text.partition(":")
+    if delay and not delay.isdecimal():
+        raise click.BadParameter(f"--backoff {text}: give milliseconds, such as {kind}:2000")
+    return {"type": kind, "delay": int(delay)} if delay else {"type": kind}

@@ -48,7 +48,7 @@ async def explain_url(queue: JobQueue, job_id: str, url: str) -> Explanation:
     try:
         url = canonical_url(url)
     except InvalidUrlError as error:
-        return _no_page(url, "malformed", f"{url} is not the URL of a page: {error}")
+        return _no_page(url, "malformed", str(error))
     raw = await queue.redis.hmget(queue.transitions.keys.job(job_id), "spec", "site")
     spec = JobSpec.from_stored(raw[0].decode())
     scope = scope_of(spec, raw[1].decode() if raw[1] else "")

@@ -378,7 +378,9 @@ class JobQueue:
         """
         reply = await self._run(self.transitions.retry_job(job_id, failed_pages_only))
         if reply == "nothing":
-            raise JobStateError(f"job {job_id!r} has no page left to run")
+            raise JobStateError(
+                f"job {job_id!r} has no page left to run: all are recorded, or maxPages is"
+            )
         before = await self._acted(job_id, reply)
         if not before.is_final and before is not JobState.DELAYED:
             raise JobStateError(f"job {job_id!r} is {before.value}: only an ended job is retried")

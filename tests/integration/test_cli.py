@@ -165,6 +165,15 @@ def test_a_job_can_be_submitted_looked_at_retried_and_removed(
         assert {"jobWaiting", "workerActive", "pageCommitted", "workerCompleted"} <= names
 
 
+def test_a_job_that_was_there_is_not_added_again_without_a_word(
+    place: QueuePlace, site: Site
+) -> None:
+    first = cli(place, "submit", "single-page", f"{site.url}/1", "--job-id", "one")
+    again = cli(place, "submit", "single-page", f"{site.url}/2", "--job-id", "one")
+    assert (first.stdout, first.stderr) == (again.stdout, "")
+    assert "there was a job one already" in again.stderr
+
+
 def test_a_file_of_jobs_names_its_bad_lines_and_takes_the_others(
     place: QueuePlace, tmp_path: Path
 ) -> None:
