@@ -129,6 +129,7 @@ async def test_job_may_be_gentler_with_hosts_than_the_settings_and_its_pace_says
     assert await desk.submit([{**JOB, **asked, "jobId": "gentle"}]) == [Accepted("gentle", True)]
     stored = await queue.redis.hmget(queue.keys.job("gentle"), ["host_limit", "host_delay_ms"])
     assert stored == [str(limit).encode(), str(delay_ms).encode()]
+    await queue.lease()  # a worker is there
     pace = await desk.pace("gentle")
     assert pace is not None
     assert (pace.reason, pace.delay_ms) == (("host_delay", delay_ms) if delay_ms else ("", 0))
