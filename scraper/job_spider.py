@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from typing import Any, ClassVar, TypeVar
 
 from scrapy import Spider
 from scrapy.http import Response
 
 from scraper import sitemaps
 from scraper.extraction import (
-    Anchor,
+    Anchors,
     ParsedPage,
     build_bare_record,
     build_record,
@@ -22,6 +21,7 @@ from scraper.extraction import (
     is_html,
     parse_page,
 )
+from scraper.iso_time import iso_now
 from scraper.jobs.job_arguments import job_arguments
 from scraper.jobs.leases import ChargedLink, Filtered
 from scraper.jobs.model import JobSpec
@@ -29,6 +29,8 @@ from scraper.lineage import PageWork, current_work
 from scraper.network.responses import last_value
 from scraper.scope import InvalidUrlError, Link, Suspicion
 from scraper.scope.sitemaps import is_xml_sitemap
+
+_T = TypeVar("_T")
 
 # Reasons of which no sample is kept: there is no page behind them.
 NOT_SAMPLED = frozenset({"scheme"})
@@ -132,31 +134,36 @@ class JobSpider(Spider):
 
         `has_nofollow`: the page's headers ask not to follow any.
         """
+        resolver, hrefs, encoding = work.run.resolver, page.anchors.hrefs, page.encoding
+        if not self.follows_links or work.run.spec.sitemaps == "only":
+            targets = _from_base(page, work, lambda base: resolver.targets(base, hrefs, encoding))
+            return _recorded_links(page.anchors, targets)
         depth = work.lease.depth + 1
-        anchors = page.anchors
-        hrefs = [anchor.href for anchor in anchors]
-        resolve_links = work.run.resolver.resolve_links
-        try:
-            resolved = resolve_links(page.base_url, hrefs, depth, encoding=page.encoding)
-        except InvalidUrlError:
-            resolved = resolve_links(work.final_url, hrefs, depth, encoding=page.encoding)
-        if self.follows_links and work.run.spec.sitemaps != "only":
-            unfollowed: Collection[Link] = ()
-            if not work.run.follows_nofollow:
-                is_whole_page = has_nofollow or page.nofollow
-                unfollowed = _unfollowed(anchors, resolved.targets, is_whole_page)
-            follow(resolved.links, depth, work, unfollowed)
-            # Where the page itself says that it, or what is to be read, is to be found.
-            others = [
-                url for url in (page.canonical, page.refresh) if url and url != work.final_url
-            ]
-            if others:
-                follow(resolve_links(work.final_url, others, depth).links, depth, work)
-            if page.links_truncated:
-                work.filtered.append(Filtered("too_many_links", 1, work.final_url))
-            if resolved.dropped:
-                work.filtered.append(Filtered("scheme", resolved.dropped))
-        return _recorded_links(anchors, resolved.targets)
+        resolved = _from_base(
+            page, work, lambda base: resolver.resolve_links(base, hrefs, depth, encoding)
+        )
+        unfollowed: Collection[Link] = ()
+        if not work.run.follows_nofollow:
+            is_whole_page = has_nofollow or page.nofollow
+            unfollowed = _unfollowed(page.anchors.rels, resolved.targets, is_whole_page)
+        follow(resolved.links, depth, work, unfollowed)
+        # Where the page itself says that it, or what is to be read, is to be found.
+        others = [url for url in (page.canonical, page.refresh) if url and url != work.final_url]
+        if others:
+            follow(resolver.resolve_links(work.final_url, others, depth).links, depth, work)
+        if page.links_truncated:
+            work.filtered.append(Filtered("too_many_links", 1, work.final_url))
+        if resolved.dropped:
+            work.filtered.append(Filtered("scheme", resolved.dropped))
+        return _recorded_links(page.anchors, resolved.targets)
+
+
+def _from_base(page: ParsedPage, work: PageWork, resolved: Callable[[str], _T]) -> _T:
+    """What `resolved` makes of the page's base URL, or of its own URL where that is no page's."""
+    try:
+        return resolved(page.base_url)
+    except InvalidUrlError:
+        return resolved(work.final_url)
 
 
 def follow(
@@ -188,12 +195,12 @@ def _is_sitemap(response: Response, work: PageWork) -> bool:
 
 
 def _unfollowed(
-    anchors: Iterable[Anchor], targets: Iterable[Link], is_whole_page: bool
+    rels: Iterable[str | None], targets: Iterable[Link], is_whole_page: bool
 ) -> Collection[Link]:
     """The links that ask robots not to follow them, each time that the page has them."""
     if is_whole_page:
         return set(targets)
-    asking = [a.rel is not None and "nofollow" in a.rel.split() for a in anchors]
+    asking = [rel is not None and "nofollow" in rel.split() for rel in rels]
     if not any(asking):
         return ()
     pairs = list(zip(targets, asking, strict=True))
@@ -210,19 +217,19 @@ def _asks_not_to_follow(response: Response) -> bool:
 
 
 def _recorded_links(
-    anchors: Iterable[Anchor], targets: Iterable[Link]
+    anchors: Anchors, targets: Iterable[Link]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """{url, text, rel} of each distinct http link, by whether it stays on the job's site."""
     internal: list[dict[str, Any]] = []
     external: list[dict[str, Any]] = []
     seen: set[Link] = set()
-    for anchor, link in zip(anchors, targets, strict=True):
+    for link, text, rel in zip(targets, anchors.texts, anchors.rels, strict=True):
         if link in seen or not link.url:
             continue
         seen.add(link)
-        entry: dict[str, Any] = {"url": link.url, "text": anchor.text}
-        if anchor.rel:
-            entry["rel"] = anchor.rel
+        entry: dict[str, Any] = {"url": link.url, "text": text}
+        if rel:
+            entry["rel"] = rel
         if link.internal:
             internal.append(entry)
         elif link.reason == "off_scope":
@@ -246,7 +253,7 @@ def _facts(response: Response, work: PageWork, content_type: str | None) -> dict
         "status": response.status,
         "depth": work.lease.depth,
         "found_on": work.lease.found_on or None,
-        "fetched_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "fetched_at": iso_now(),
         "content_type": content_type,
         "content_hash": content_hash(response.body),
         "body_bytes": len(response.body),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 
 import orjson
 
+from scraper.iso_time import iso_now
 from scraper.jobs.config import Config
 from scraper.jobs.leases import LeasedPage, PageCommit, PageOutcome
 from scraper.jobs.records import pack_record
@@ -85,7 +85,7 @@ class PageOutcomes:
             "attempt": work.lease.attempt,
             "depth": work.lease.depth,
             "foundOn": work.lease.found_on or None,
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": iso_now(),
         }
         return PageCommit(
             token=work.lease.token,

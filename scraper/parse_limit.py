@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, GeneratorType
 from typing import Any
@@ -23,7 +24,9 @@ class ParseLimitError(Exception):
 class ParseLimit:
     """Limits callbacks to `limit_s` each; one for a process, for it takes SIGALRM.
 
-    The handler is set once: to set and to restore it for each page costs more than the timer.
+    The handler is set once, and the timer runs on from callback to callback: to set and to stop it
+    for each page costs two calls into the system. So it goes off now and then when no callback is
+    over its time; then it is set for what is left, or stopped when there is none.
     """
 
     def __init__(
@@ -38,6 +41,9 @@ class ParseLimit:
         self._on_begin = on_begin
         self._on_end = on_end
         self._is_armed = False
+        self._is_ticking = False
+        self._due_s = 0.0
+        self._main_thread = threading.main_thread().ident
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGALRM, self._over)
 
@@ -51,7 +57,7 @@ class ParseLimit:
 
         @functools.wraps(callback)
         def run(*args: Any, **kwargs: Any) -> Any:
-            if threading.current_thread() is not threading.main_thread():
+            if threading.get_ident() != self._main_thread:
                 return callback(*args, **kwargs)
             self._on_begin()
             self._arm()
@@ -59,23 +65,31 @@ class ParseLimit:
                 output = callback(*args, **kwargs)
                 return list(output) if isinstance(output, GeneratorType) else output
             finally:
-                self._disarm()
-                self._on_end()
+                try:
+                    self._is_armed = False
+                finally:  # the alarm may go off on the line above
+                    self._is_armed = False
+                    self._on_end()
 
         # Requests that a callback makes from its own are told apart by this.
         run.__self__ = getattr(callback, "__self__", None)  # type: ignore[attr-defined]
         return run
 
     def _arm(self) -> None:
+        # In this order: the alarm may go off between any two of these lines.
+        self._due_s = time.monotonic() + self._limit_s
         self._is_armed = True
-        signal.setitimer(signal.ITIMER_REAL, self._limit_s, AGAIN_S)
-
-    def _disarm(self) -> None:
-        try:
-            self._is_armed = False
-        finally:  # the alarm may go off on the line above
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        if not self._is_ticking:
+            self._is_ticking = True
+            signal.setitimer(signal.ITIMER_REAL, self._limit_s, AGAIN_S)
 
     def _over(self, number: int, frame: FrameType | None) -> None:
-        if self._is_armed:
-            raise ParseLimitError(self._limit_s)
+        if not self._is_armed:
+            self._is_ticking = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return
+        left_s = self._due_s - time.monotonic()
+        if left_s > 0:
+            signal.setitimer(signal.ITIMER_REAL, left_s, AGAIN_S)
+            return
+        raise ParseLimitError(self._limit_s)

@@ -10,10 +10,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import structlog
 
+from scraper.iso_time import iso_now
 from scraper.jobs import JobsError
 from scraper.jobs.leases import WorkerDeath
 from supervisor.children import Children, Doom, Slot, SlotState, StopReason
@@ -261,7 +261,7 @@ class FleetLoop:
             self._registry.bury([slot.instance])
             return
         evidence = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": iso_now(),
             "exit": str(ending),
             "code": ending.code,
             "workerId": slot.name,

@@ -29,7 +29,7 @@ class OwnExtractionSpider(MeasuredSpider):
         content_type = (response.headers.get(b"Content-Type") or b"").decode("latin-1")
         page = parse_page(response.body, response.url, content_type=content_type, profile=PROFILE)
         links = self.resolver.resolve_links(
-            page.base_url, [anchor.href for anchor in page.anchors], 1, encoding=page.encoding
+            page.base_url, page.anchors.hrefs, 1, encoding=page.encoding
         )
         yield build_record(
             page,

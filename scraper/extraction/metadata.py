@@ -20,7 +20,7 @@ _KEPT_NAMES: Final = """
     last-modified modified parsely-author parsely-pub-date pubdate publish_date publishdate
     publication_date sailthru.author sailthru.date
 """
-_KEPT: Final = frozenset(_KEPT_NAMES.split())
+_READ_NAMES: Final = frozenset(("description", "robots", *_KEPT_NAMES.split()))
 # "5; url='/next'": seconds, then where to. Without a URL the page reloads itself.
 _REFRESH = re.compile(
     r"""\s*[\d.]+\s*[;,\s]\s*(?:url\s*=\s*)?(["']?)([^"']{1,2048})\1""", re.IGNORECASE
@@ -127,7 +127,11 @@ def read_meta_tags(nodes: Sequence[LexborNode]) -> MetaTags:
             continue
         key = attributes.get("property") or attributes.get("name")
         if key:
-            _read_named(found, key.strip().lower(), content)
+            key = key.strip().lower()
+            if key.startswith(_OPEN_GRAPH_PREFIXES):
+                _add_open_graph(found.open_graph, key, content)
+            elif key in _READ_NAMES:
+                _read_named(found, key, content)
             continue
         pragma = (attributes.get("http-equiv") or "").lower()
         if pragma == "content-language":
@@ -145,9 +149,7 @@ def _read_named(found: MetaTags, key: str, content: str) -> None:
         directives = {directive.strip() for directive in content.lower().split(",")}
         found.noindex |= not directives.isdisjoint(("noindex", "none"))
         found.nofollow |= not directives.isdisjoint(("nofollow", "none"))
-    elif key.startswith(_OPEN_GRAPH_PREFIXES):
-        _add_open_graph(found.open_graph, key, content)
-    elif key in _KEPT:
+    else:
         found.named.setdefault(key, collapsed(content, limits.MAX_AUTHOR_CHARS))
 
 

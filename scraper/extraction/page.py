@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
-from scraper.extraction.anchors import Anchor, read_anchors, read_frames
+from scraper.extraction.anchors import Anchors, add_frames, read_anchors
 from scraper.extraction.elements import FULL_SORTER, LINKS_SORTER, Group
 from scraper.extraction.encoding import detect_encoding, utf8_markup
 from scraper.extraction.images import Image, read_images
@@ -82,7 +82,7 @@ class ParsedPage(NamedTuple):
     description: str | None
     canonical: str | None
     headings: list[Heading]
-    anchors: list[Anchor]
+    anchors: Anchors
     open_graph: dict[str, str | list[str]]
     noindex: bool
     nofollow: bool
@@ -152,7 +152,7 @@ def parse_page(
     images = read_images(base_url, elements[Group.IMAGE], cuts) if is_full else []
     anchors = read_anchors(elements[Group.ANCHOR], cuts)
     if tree.body is None:
-        anchors += read_frames(tree.css("frame"))
+        add_frames(tree.css("frame"), anchors)
     # The text takes the tree to pieces: everything else before.
     text = read_main_text(tree, elements, cuts) if is_full else ""
     if extras.main_content and is_full:

@@ -160,21 +160,14 @@ class LinkResolver:
         return self._young.weight + self._old.weight
 
     def resolve_links(
-        self, base_url: str, hrefs: Sequence[str], depth: int, *, encoding: str = "utf-8"
+        self, base_url: str, hrefs: Sequence[str], depth: int, encoding: str = "utf-8"
     ) -> ResolvedLinks:
         """Where the `hrefs` of a page lead. `depth` is that of the links: the page's own and one.
 
-        `base_url` is what they are relative to, `encoding` the page's. Raises InvalidUrlError
-        when the base is not the URL of a page.
+        Else as `targets`.
         """
-        known = self._young.links.get(base_url)
-        is_canonical = known is not None and known.internal
-        base = _Base.of(base_url if is_canonical else canonical_url(base_url))
-        if query_codec(encoding) is not None:
-            hrefs = [encode_query(href, encoding) for href in hrefs]
         young = self._young
-        found = list(map(young.tables.get(base.origin, _NO_LINKS).get, hrefs))
-        links = self._fill(base, hrefs, found) if None in found else cast("list[Link]", found)
+        links = self.targets(base_url, hrefs, encoding)
         if self._young is young:
             distinct = dict.fromkeys(links)
         else:  # a Link may have been forgotten and made again half-way
@@ -186,6 +179,20 @@ class LinkResolver:
         if self._scope.is_too_deep(depth):
             return ResolvedLinks(tuple(map(self._too_deep, distinct)), dropped, tuple(links))
         return ResolvedLinks(tuple(distinct), dropped, tuple(links))
+
+    def targets(self, base_url: str, hrefs: Sequence[str], encoding: str = "utf-8") -> list[Link]:
+        """Where each href leads, in their order, whatever its depth: `ResolvedLinks.targets`.
+
+        `base_url` is what they are relative to, `encoding` the page's. Raises InvalidUrlError
+        when the base is not the URL of a page.
+        """
+        known = self._young.links.get(base_url)
+        is_canonical = known is not None and known.internal
+        base = _Base.of(base_url if is_canonical else canonical_url(base_url))
+        if query_codec(encoding) is not None:
+            hrefs = [encode_query(href, encoding) for href in hrefs]
+        found = list(map(self._young.tables.get(base.origin, _NO_LINKS).get, hrefs))
+        return self._fill(base, hrefs, found) if None in found else cast("list[Link]", found)
 
     def _fill(self, base: _Base, hrefs: Sequence[str], found: Sequence[Link | None]) -> list[Link]:
         in_directory = self._young.tables.get(base.directory, _NO_LINKS).get

@@ -110,7 +110,7 @@ def test_text_and_links_of_pages_in_any_encoding_come_out_right(encoding: str, t
         profile=Profile.LINKS,
     )
     assert page.title == text
-    assert page.anchors == [(f"/{text}", text, None)]
+    assert page.anchors == ([f"/{text}"], [text], [None])
 
 
 def test_undecodable_bytes_become_replacement_characters() -> None:

@@ -38,7 +38,7 @@ def test_page_that_says_nothing_has_no_metadata() -> None:
     assert page.base_url == URL
     assert page.title is page.description is page.canonical is page.language is None
     assert page.headings == []
-    assert page.anchors == []
+    assert page.anchors.hrefs == []
     assert page.open_graph == {}
 
 

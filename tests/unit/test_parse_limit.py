@@ -56,6 +56,24 @@ def test_nothing_is_raised_after_the_callback() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_each_callback_has_its_own_time_though_the_timer_runs_on() -> None:
+    limit = ParseLimit(0.2)
+    begun_s = time.monotonic()
+
+    def work_for(seconds: float) -> float:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            pass
+        return time.monotonic() - begun_s
+
+    # The timer that the first one set goes off within the second or the third.
+    took_s = [limit.limited(work_for)(0.09) for _ in range(4)]
+    assert took_s[-1] > 0.2
+    with pytest.raises(ParseLimitError):
+        limit.limited(work_for)(5.0)
+    assert 0.2 <= time.monotonic() - begun_s - took_s[-1] < 4.0
+
+
 def test_the_callback_keeps_the_names_by_which_it_is_stored() -> None:
     class Spider:
         def parse_item(self) -> None: ...
