@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from scrapy.http.cookies import CookieJar
-
 from scraper.extraction import Extras, Profile
 from scraper.jobs.leases import LeasedJob
 from scraper.jobs.model import JobSpec
+from scraper.network.middlewares import JobCookies
 from scraper.scope import LinkResolver, Scope, scope_of
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class JobRun:
         self.filtered: set[str] = set()
         self.follows_nofollow = self.spec.follow_nofollow or self.spec.own_site
         # Its own, so that jobs share none; it ends with what this worker knows of the job.
-        self.cookiejar = CookieJar()
+        self.cookies = JobCookies()
         self._set_scope()
 
     def _set_scope(self) -> None:
@@ -72,7 +71,7 @@ class JobRun:
         if job.attempt != self.attempt:
             self.attempt = job.attempt
             # A second attempt starts without the cookies of the first.
-            self.cookiejar = CookieJar()
+            self.cookies = JobCookies()
             self.forget_known()
 
     def follow_site(self, url: str) -> None:

@@ -128,7 +128,7 @@ class PageFlow:
         run_callback = self._limited.get(callback)
         if run_callback is None:
             run_callback = self._limited[callback] = self._parse_limit.limited(callback)
-        meta["cookiejar"] = run.cookiejar
+        meta["cookiejar"] = run.cookies
         # The frontier's URLs are canonical: Scrapy need not escape them again.
         meta["verbatim_url"] = True
         level = meta.get(sitemaps.LEVEL)
@@ -251,7 +251,8 @@ class PageFlow:
         except InvalidUrlError as error:
             work.fail("bad_response", str(error))
             return False
-        if not work.lease.found_on and work.run.scope.decide(work.final_url, 0) is not None:
+        is_elsewhere = not work.lease.found_on and work.final_url != work.lease.url
+        if is_elsewhere and work.run.scope.decide(work.final_url, 0) is not None:
             work.run.follow_site(work.final_url)
         if 200 <= response.status < 300:
             return True

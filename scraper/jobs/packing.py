@@ -11,14 +11,14 @@ import hiredis
 import redis.asyncio
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-_PLAIN = (bytes, str, int, float)
+_PLAIN = frozenset((bytes, str, int, float))
 
 
 class _PackedByHiredis:
     """The one method that differs."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        if isinstance(args[0], str) and " " not in args[0] and all(type(a) in _PLAIN for a in args):
+        if isinstance(args[0], str) and " " not in args[0] and _PLAIN.issuperset(map(type, args)):
             return [hiredis.pack_command(args)]
         packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
         return packed

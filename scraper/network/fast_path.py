@@ -60,6 +60,9 @@ class FastPath:
             return
         if type(engine.scraper) is Scraper:
             engine.scraper.__class__ = SequentialScraper
+            engine.scraper.__dict__["warns_of_returns"] = self._crawler.settings.getbool(
+                "WARN_ON_GENERATOR_RETURN_VALUE"
+            )
         if type(engine.downloader.middleware) is DownloaderMiddlewareManager:
             engine.downloader.middleware.__class__ = QuickMiddlewares
         if type(engine) is ExecutionEngine and not engine._downloader_fetch_needs_spider:
@@ -193,6 +196,9 @@ class SequentialScraper(Scraper):
     the output of others is handled as Scrapy does with `CONCURRENT_ITEMS = 1`, in one task.
     """
 
+    # Of a generator with a return value; Scrapy looks its setting up for each page.
+    warns_of_returns = True
+
     def enqueue_scrape(self, result: Response | Failure, request: Request) -> Deferred[None]:
         """A Deferred of the end of the page: its callback and all that this yielded."""
         if not isinstance(result, Response) or self.spidermw.middlewares:
@@ -217,7 +223,8 @@ class SequentialScraper(Scraper):
         if spider is None:
             raise RuntimeError("no open spider")
         callback = response.request.callback or spider._parse
-        warn_on_generator_with_return_value(spider, callback)
+        if self.warns_of_returns:
+            warn_on_generator_with_return_value(spider, callback)
         return callback(response, **response.request.cb_kwargs)
 
     async def _work_off(self, output: Any, response: Response, request: Request) -> None:

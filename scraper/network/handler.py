@@ -12,7 +12,6 @@ import ssl
 import sys
 import time
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -29,6 +28,7 @@ from twisted.python.failure import Failure
 
 from scraper.network.addresses import AddressGuard
 from scraper.network.connector import GuardedConnector
+from scraper.network.deadlines import Deadlines
 from scraper.network.decoding import ACCEPT_ENCODING, BodyDecoder
 from scraper.network.failures import (
     BadResponseError,
@@ -109,7 +109,7 @@ class PageDownloadHandler(BaseDownloadHandler):
         )
         # Made by the first request: it needs the running loop.
         self._connector: GuardedConnector | None = None
-        self._answered: WeakSet[ResponseHandler] = WeakSet()
+        self._deadlines = Deadlines()
 
     async def download_request(self, request: Request) -> Response:
         """The response to `request`; raises a `NetworkError` for every kind of failure."""
@@ -122,8 +122,10 @@ class PageDownloadHandler(BaseDownloadHandler):
         held_s = _until_start_s(meta)
         meta.pop(_HELD, None)
         try:
-            async with asyncio.timeout(timeout_s + held_s if timeout_s else None):
-                return await self._exchange(request, origin, data, started_s)
+            steps = self._exchange(request, origin, data, started_s)
+            if not timeout_s:
+                return await steps
+            return await self._deadlines.within(timeout_s + held_s, steps)
         except Exception as exc:
             error = as_network_error(exc, origin.host, timeout_s)
             if error is None or error is exc:
@@ -209,13 +211,13 @@ class PageDownloadHandler(BaseDownloadHandler):
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 connection.close()
                 # The server may have closed an idle connection just before we wrote.
-                if protocol in self._answered and request.method in _IDEMPOTENT:
+                if protocol.has_answered and request.method in _IDEMPOTENT:
                     continue
                 raise
             except BaseException:
                 connection.close()
                 raise
-            self._answered.add(protocol)
+            protocol.has_answered = True
             return _Answer(connection, message, payload)
 
     async def _read(

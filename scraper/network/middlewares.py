@@ -33,8 +33,18 @@ _MAX_JOB_COOKIE_BYTES = 128 * 1024
 _split_domain = TLDExtract(suffix_list_urls=(), include_psl_private_domains=True)
 
 
+class JobCookies:
+    """A job's cookies: `request.meta["cookiejar"]` of its requests. Most jobs never get any, so the
+    jar is made by the first one."""
+
+    __slots__ = ("jar",)
+
+    def __init__(self) -> None:
+        self.jar: CookieJar | None = None
+
+
 class JobCookiesMiddleware(CookiesMiddleware):
-    """Cookies by `request.meta["cookiejar"]`: a job's own jar, which ends with the job; or any key.
+    """Cookies by `request.meta["cookiejar"]`: a `JobCookies`, which ends with its job; or any key.
 
     A key's jar exists from the first cookie on. Settings: `MAX_JOB_COOKIES`, and
     `MAX_JOB_COOKIE_BYTES` (their names, values and attributes), both of one jar.
@@ -112,16 +122,18 @@ def _size(cookie: Cookie) -> int:
 
 
 class _Jars(defaultdict[Any, CookieJar]):
-    """Cookie jars by key, made on demand; beyond the limit, the oldest goes. A jar is its own."""
+    """Cookie jars by key, made on demand; beyond the limit the oldest goes. A job keeps its own."""
 
     def has_cookies(self, key: Any) -> bool:
         """Whether there is anything that a request could be given."""
-        jar = key if isinstance(key, CookieJar) else self.get(key)
+        jar = key.jar if isinstance(key, JobCookies) else self.get(key)
         return jar is not None and bool(jar._cookies)
 
     def __missing__(self, key: Any) -> CookieJar:
-        if isinstance(key, CookieJar):
-            return key
+        if isinstance(key, JobCookies):
+            if key.jar is None:
+                key.jar = CookieJar()
+            return key.jar
         while len(self) >= _MAX_JARS:
             del self[next(iter(self))]
         jar = self[key] = CookieJar()

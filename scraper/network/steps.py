@@ -61,6 +61,8 @@ class MarkedProtocol(ResponseHandler):
     """Parses what comes on a connection, in C, as a step of the page that was asked for on it."""
 
     mark: Mark | None = None
+    # Whether an answer came on it: then its server may close it just before the next request.
+    has_answered = False
 
     def data_received(self, data: bytes) -> None:
         mark = self.mark

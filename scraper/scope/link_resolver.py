@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from scraper.scope.canonical import MAX_URL_CHARS, canonical_url, is_plain_path, resolve
 from scraper.scope.errors import InvalidUrlError, shortened
@@ -73,8 +73,7 @@ _TAB_OR_NEWLINE = re.compile(r"[\t\n\r]+")
 _C0_AND_SPACE: Final = "".join(map(chr, range(33)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Base:
+class _Base(NamedTuple):
     """A page's base URL and the parts of it on which its hrefs can depend.
 
     They name the tables of remembered links. A document's name ends in '?', so that it is never a

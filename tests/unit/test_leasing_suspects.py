@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Coroutine
 from typing import Any
 
@@ -27,7 +26,7 @@ def page(
 
 
 def suspect(name: str, job: str = "j", start_at_ms: int = 0) -> LeasedPage:
-    return dataclasses.replace(page(name), job_id=job, start_at_ms=start_at_ms, is_suspect=True)
+    return page(name)._replace(job_id=job, start_at_ms=start_at_ms, is_suspect=True)
 
 
 class Keeping:
