@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
@@ -118,19 +116,19 @@ def test_each_outcome_is_what_the_table_says(place: QueuePlace, queue: QueueRead
     assert site.hits["/no"] == 0
 
 
-@pytest.mark.parametrize("limit", [1, 7, 50])
-def test_max_pages_is_exact_with_four_workers(
-    place: QueuePlace, queue: QueueReader, limit: int
-) -> None:
-    job = {"type": "full-crawl", "jobId": "exact", "maxPages": limit, "turboMode": True}
-    with (
-        serve(default=tree(5000)) as site,
-        running("scrapy", "work", env=place.env(), count=4),
-    ):
-        queue.push({**job, "url": f"{site.url}/0"})
-        wait_until(lambda: queue.state("exact") == "completed", 40, "the job completes")
-    assert len(queue.recorded("exact")) == len(set(queue.recorded("exact"))) == limit
-    assert sum(site.hits.values()) <= limit
+def test_max_pages_is_exact_with_four_workers(place: QueuePlace, queue: QueueReader) -> None:
+    with running("scrapy", "work", env=place.env(), count=4):
+        wait_until(lambda: len(queue.workers()) == 4, what="all are up")
+        for limit in (1, 7, 50):
+            job = {"type": "full-crawl", "jobId": f"max-{limit}", "maxPages": limit}
+            with serve(default=tree(5000)) as site:
+                queue.push({**job, "url": f"{site.url}/0", "turboMode": True})
+                wait_until(
+                    lambda: queue.state(f"max-{limit}") == "completed", 40, "the job completes"
+                )
+                recorded = queue.recorded(f"max-{limit}")
+                assert len(recorded) == len(set(recorded)) == limit
+                assert site.hits.total() <= limit
 
 
 def test_a_cancelled_job_is_not_fetched_any_more_within_a_second(
