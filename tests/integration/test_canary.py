@@ -76,7 +76,7 @@ def test_no_address_form_in_a_job_or_a_redirect_leads_inside(
         wait_until(
             lambda: sum(map(queue.has_ended, jobs)) + queue.rejected() == len(jobs), 40, "all end"
         )
-        wait_until(lambda: queue.has_ended("last"), 20, "the worker goes on")
+        wait_until(lambda: queue.has_ended("last"), what="the worker goes on")
         assert worker.poll() is None
     found = outcomes(queue, list(jobs))
     allowed = {"blocked_address", "refused", "bad_redirect", "dns", "bad_request"}

@@ -89,7 +89,7 @@ def test_jobs_of_two_customers_never_share_cookies(
             {"type": "single-page", "url": f"http://127.0.0.1:{site.port}/acme/again", "jobId": "b",
              "customerId": "acme"}
         )  # fmt: skip
-        wait_until(lambda: queue.has_ended("b"), 20, "the later job ends")
+        wait_until(lambda: queue.has_ended("b"), what="the later job ends")
     cookies = {customer: [] for customer in (*CUSTOMERS, "again")}  # type: dict[str, list[str]]
     for path, _, cookie, _ in site.ledger:
         cookies["again" if path.endswith("again") else path.split("/")[1]].append(cookie)

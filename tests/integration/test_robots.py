@@ -92,7 +92,7 @@ def test_file_that_swells_when_it_is_stored_is_read_by_every_worker(
         # Another worker, which has the file from Redis.
         with running("scrapy", "work", env=place.env()):
             queue.push({"type": "single-page", "url": f"{site.url}/later", "jobId": "later"})
-            wait_until(lambda: queue.has_ended("later"), 20, "the page of the other worker ends")
+            wait_until(lambda: queue.has_ended("later"), what="the page of the other worker ends")
     assert site.hits["/robots.txt"] == 1
     assert queue.state("later") == "completed", queue.errors("later")
     assert private_hits(site) == 0
