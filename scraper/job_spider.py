@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from scrapy import Spider
@@ -21,6 +21,7 @@ from scraper.extraction import (
     is_html,
     parse_page,
 )
+from scraper.extraction.limits import MAX_RECORDED_ANCHORS
 from scraper.iso_time import iso_now
 from scraper.jobs.job_arguments import job_arguments
 from scraper.jobs.leases import ChargedLink, Filtered
@@ -217,13 +218,16 @@ def _asks_not_to_follow(response: Response) -> bool:
 
 
 def _recorded_links(
-    anchors: Anchors, targets: Iterable[Link]
+    anchors: Anchors, targets: Sequence[Link]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """{url, text, rel} of each distinct http link, by whether it stays on the job's site."""
+    """{url, text, rel} of each distinct http link, by whether it stays on the job's site; of a page
+    with very many, the first ones."""
+    if len(targets) > MAX_RECORDED_ANCHORS:
+        targets = targets[:MAX_RECORDED_ANCHORS]
     internal: list[dict[str, Any]] = []
     external: list[dict[str, Any]] = []
     seen: set[Link] = set()
-    for link, text, rel in zip(targets, anchors.texts, anchors.rels, strict=True):
+    for link, text, rel in zip(targets, anchors.texts, anchors.rels, strict=False):
         if link in seen or not link.url:
             continue
         seen.add(link)

@@ -15,7 +15,9 @@ MAX_HEADINGS: Final = 200
 MAX_HEADING_CHARS: Final = 500
 MAX_HEADINGS_TOTAL_CHARS: Final = 100_000
 
-MAX_ANCHORS: Final = 10_000
+# As many as a sitemap may have. A record keeps fewer of them.
+MAX_ANCHORS: Final = 50_000
+MAX_RECORDED_ANCHORS: Final = 10_000
 MAX_ANCHOR_TEXT_CHARS: Final = 500
 MAX_ANCHORS_TOTAL_CHARS: Final = 1_000_000
 MAX_REL_CHARS: Final = 100

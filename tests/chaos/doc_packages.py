@@ -29,23 +29,23 @@ class DocSite:
 
 APACHE = DocSite("apache2-doc", "usr/share/doc/apache2-doc/manual", "/en/index.html")
 # <a href="\">: browsers, and the URL Standard, read a backslash as a slash; wget as a character.
-# requirements.html has more than the 10,000 links that are read of one page.
 SQLITE = DocSite(
     "sqlite3-doc",
     "usr/share/doc/sqlite3",
     only_ours=frozenset(("/",)),
-    only_wgets=frozenset(
-        (
-            "/%5C",
-            "/matrix/c3ref/backup.html",
-            "/matrix/c3ref/db_config.html",
-            "/matrix/matrix_dbackup.html",
-            "/matrix/matrix_ddb_config.html",
-        )
-    ),
+    only_wgets=frozenset(("/%5C",)),
 )
 GIT = DocSite("git-doc", "usr/share/doc/git-doc")
 POSTGRESQL = DocSite("postgresql-doc-15", "usr/share/doc/postgresql-doc-15/html")
+# <a href="operator%.html">: browsers, and the URL Standard, leave a lone % as it is, which nginx
+# refuses; wget escapes it.
+BOOST = DocSite(
+    "libboost1.74-doc",
+    "usr/share/doc/libboost1.74-doc/doc/html",
+    only_ours=frozenset(("/boost/yap/operator%.html",)),
+    only_wgets=frozenset(("/boost/yap/operator%25.html",)),
+)
+JAVA = DocSite("openjdk-17-doc", "usr/share/doc/openjdk-17-jre-headless/api")
 PYTHON = DocSite("python3.11-doc", "usr/share/doc/python3.11/html")
 
 

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.doc_packages import APACHE, GIT, POSTGRESQL, PYTHON, SQLITE, DocSite, site_root
+from tests.chaos.doc_packages import (
+    APACHE,
+    BOOST,
+    GIT,
+    JAVA,
+    POSTGRESQL,
+    PYTHON,
+    SQLITE,
+    DocSite,
+    site_root,
+)
 from tests.chaos.fleet import fleet
 from tests.chaos.independent_crawl import Found, wget_crawl
 from tests.chaos.queue_reader import QueueReader
@@ -21,6 +31,8 @@ SITES = [
     pytest.param(SQLITE, id="sqlite3-doc", marks=full_only),
     pytest.param(POSTGRESQL, id="postgresql-doc-15", marks=full_only),
     pytest.param(PYTHON, id="python3.11-doc", marks=full_only),
+    pytest.param(BOOST, id="libboost1.74-doc", marks=full_only),
+    pytest.param(JAVA, id="openjdk-17-doc", marks=full_only),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scraper.extraction.limits import MAX_ANCHORS
+from scraper.extraction.limits import MAX_ANCHORS, MAX_RECORDED_ANCHORS
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace, queue_reader
 from tests.support.processes import run, running, wait_until
@@ -95,6 +95,8 @@ def test_links_beyond_the_limit_of_a_page_are_told(
     with serve({"/": html(*links)}) as site:
         assert crawl(queue, job, f"{site.url}/", includePaths=["/none"]) == at(site, "/")
     assert left_out(place, job) == {"not_included": MAX_ANCHORS, "too_many_links": 1}
+    [record], _ = asked(place, lambda queue: queue.reader.records(job))
+    assert len(record["links"]["internal"]) == MAX_RECORDED_ANCHORS
 
 
 def test_further_hosts_belong_where_the_job_says_so(queue: QueueReader, job: str) -> None:
