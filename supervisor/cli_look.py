@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import orjson
 
 from scraper.jobs import JobState
 from supervisor.cli_options import place_of, place_options
@@ -163,11 +164,15 @@ def rejected(limit: int, as_json: bool, **options: Any) -> None:
 _SHOWN_ELSEWHERE = frozenset({"event", "id", "at", "jobId", "customerId"})
 
 
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
 def _print_event(event: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(event, indent=None)
         return
-    facts = " ".join(f"{k}={v}" for k, v in event.items() if k not in _SHOWN_ELSEWHERE)
+    facts = " ".join(f"{k}={_plain(v)}" for k, v in event.items() if k not in _SHOWN_ELSEWHERE)
     out.print(f"{event['event']:16} {event.get('jobId', '')} {facts}".rstrip(), markup=False)
 
 

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import structlog
 
 from scraper.jobs import Config
 from scraper.jobs.cluster import set_home
+from scraper.jobs.config_loading import likely_typos
 from scraper.jobs.connection import ServerProblem, check_server, connect
 from scraper.jobs.keys import Keys
 from scraper.jobs.presets import load_presets
 from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
 from supervisor.cli_output import err
+
+log = structlog.get_logger(__name__)
 
 
 @click.command()
@@ -31,6 +35,8 @@ def run(no_http: bool, **options: Any) -> int:
 
     config = config_of(options)
     configure_logs(config.log_level)
+    for typo in likely_typos():
+        log.warning("a setting is not set", problem=typo)
 
     async def serve() -> int:
         service = ScraperWorkerService(config=config, serve_http=not no_http)
@@ -46,6 +52,8 @@ def check(**options: Any) -> int:
     """Would the service start? Names all faults at once (exit code 2), and what is risky."""
     config = config_of(options)
     load_presets(config.presets_file)
+    for typo in likely_typos():
+        err.print(f"- warning: {typo}", markup=False)
     problems = asyncio.run(server_problems(config)) if config.redis_url else ()
     for problem in problems:
         err.print(f"- {'' if problem.is_fatal else 'warning: '}{problem}", markup=False)

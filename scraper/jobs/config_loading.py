@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -42,6 +43,21 @@ def load_config(env: Mapping[str, str] | None = None, **overrides: Any) -> Confi
         # Its cause would show what a URL of Redis has of a password.
         faults = [*_faults(error), *_faults_between(values, error)]
     raise ConfigError(list(dict.fromkeys(faults)))
+
+
+def likely_typos(env: Mapping[str, str] | None = None) -> list[str]:
+    """What stands in the environment under a name that is nearly a setting's, and that it means.
+
+    Only names so near that hardly anything else is meant, of settings that are not set besides.
+    """
+    env = os.environ if env is None else env
+    names = [env_name(field) for field in Config.model_fields]
+    unset = [name for name in names if name not in env]
+    return [
+        f"{name} in the environment is no setting: did you mean {meant[0]}?"
+        for name in sorted(env.keys() - set(names))
+        if (meant := difflib.get_close_matches(name, unset, n=1, cutoff=0.87))
+    ]
 
 
 def _faults(error: ValidationError) -> Iterator[str]:

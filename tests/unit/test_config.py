@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from scraper.jobs.config import Config, ConfigError
-from scraper.jobs.config_loading import env_name, load_config
+from scraper.jobs.config_loading import env_name, likely_typos, load_config
 
 
 def faults_of(env: dict[str, str] | None = None, **overrides: object) -> list[str]:
@@ -192,3 +192,26 @@ def test_paths_are_absolute_for_workers_in_other_folders(monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", "/home/someone")
     assert load_config({"DATA_DIR": "~/data"}).data_dir == Path("/home/someone/data")
     assert load_config({"DATA_DIR": "data"}).data_dir == Path.cwd() / "data"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("HOST_CONCURENCY", "HOST_CONCURRENCY"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("RESULTS_TTL", "RESULT_TTL"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+    [told] = likely_typos({name: "3", "PATH": "/bin"})
+    assert told == f"{name} in the environment is no setting: did you mean {meant}?"
+
+
+def test_other_variables_and_settings_that_are_set_are_no_typos() -> None:
+    others = (
+        "HTTP_PROXY HTTPS_PROXY NO_PROXY REDIS_HOST REDIS_PORT LOG_FILE USER_ID HOSTNAME API_KEY"
+        " WORKER_ID WEB_CONCURRENCY DATABASE_URL CONCURRENCY MEMORY_LIMIT REDIS_SERVICE_HOST"
+    )
+    assert likely_typos(dict.fromkeys(others.split(), "x")) == []
+    assert likely_typos({"REDIS_URI": "redis://a", "REDIS_URL": "redis://b"}) == []
