@@ -57,7 +57,8 @@ class PageOutcomes:
                     charged=list(work.charged.values()),
                     leased_url=work.lease.url,
                 )
-            work.fail("too_large", f"the record is larger than {self._max_page_bytes} bytes")
+            limit = f"{self._max_page_bytes:,} bytes (MAX_PAGE_RECORD)"
+            work.fail("too_large", f"the record is larger than {limit}")
         if work.failure is None:
             code, text = work.skip or ("", "")
             return self._ended(work, PageOutcome.SKIPPED, code, text, note=work.skip_note)

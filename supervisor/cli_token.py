@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from scraper.jobs import JobQueue
+from scraper.jobs import Config, JobQueue
 from scraper.jobs.job_fields import CUSTOMER_ID
 from supervisor.cli_options import config_of, connection_options
 from supervisor.cli_output import err, print_json, print_table
@@ -14,6 +15,19 @@ from supervisor.cli_queue import with_queue
 from supervisor.tokens import TokenStore
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _config_of(options: dict[str, Any]) -> Config:
+    """Where tokens are kept. Not silently on this machine, when a service elsewhere is meant."""
+    is_elsewhere = bool(os.environ.get("SCRAPER_SERVER"))
+    is_named = options["redis_url"] or options["data_dir"]
+    config = config_of(options)
+    if is_elsewhere and not is_named and not config.redis_url:
+        raise click.UsageError(
+            "SCRAPER_SERVER names a service, but tokens are kept in its Redis: give --redis-url,"
+            " or --data-dir on the service's machine"
+        )
+    return config
 
 
 @click.group()
@@ -44,7 +58,7 @@ def create(
             click.echo(text)
             err.print("keep it: only its hash is stored; the API needs a token from now on")
 
-    with_queue(config_of(options), work)
+    with_queue(_config_of(options), work)
 
 
 @token.command("list")
@@ -66,7 +80,7 @@ def list_tokens(as_json: bool, **options: Any) -> None:
         else:
             err.print("there are no tokens")
 
-    with_queue(config_of(options), work)
+    with_queue(_config_of(options), work)
 
 
 @token.command()
@@ -83,7 +97,7 @@ def revoke(token_id: str, **options: Any) -> None:
                 "no token is left: on loopback the API needs none now, unless API_TOKEN is set"
             )
 
-    with_queue(config_of(options), work)
+    with_queue(_config_of(options), work)
 
 
 COMMANDS = (token,)

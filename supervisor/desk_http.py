@@ -331,9 +331,10 @@ def _error_of(server: str, status: int, body: bytes, job_id: str) -> JobsError:
         return JobNotFoundError(job_id)
     if code in ("job_state", "job_not_finished"):
         return JobStateError(message)
+    if code == "token_missing":
+        return ServiceRefusesError(f"{message}: give one by SCRAPER_TOKEN or --token")
     if status in (401, 403):
         return ServiceRefusesError(f"{message}: {hint}" if hint else message)
     if code in ("redis_unreachable", "busy"):
         return ServiceUnreachableError(server, message)
-    details = "; ".join(f"{it['field']} {it['problem']}" for it in fields)
-    return ServiceError(code, ". ".join(filter(None, (message, details, hint))))
+    return ServiceError(code, ". ".join(filter(None, (message, hint))))

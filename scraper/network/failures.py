@@ -124,7 +124,7 @@ class TooLargeError(NetworkError, scrapy_errors.DownloadCancelledError):
     code = "too_large"
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"the body is larger than {limit_bytes} bytes")
+        super().__init__(f"the body is larger than {limit_bytes:,} bytes (MAX_RESPONSE_SIZE)")
 
 
 class UndecodableError(NetworkError, scrapy_errors.DownloadFailedError):

@@ -112,8 +112,19 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(service: Service) -> None:
     assert (wrong.returncode, "token list" in wrong.stderr) == (2, True)
     away = service.cli("jobs", "--server", "http://127.0.0.1:1")
     assert (away.returncode, "out of reach" in away.stderr) == (3, True)
-    for done in (wrong, away):
+    missing = service.cli("jobs", token=None)
+    assert (missing.returncode, "SCRAPER_TOKEN" in missing.stderr) == (2, True)
+    for done in (wrong, away, missing):
         assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_tokens_are_not_looked_for_on_this_machine_when_a_service_is_named(tmp_path: Path) -> None:
+    env = environment(None, SCRAPER_SERVER="http://127.0.0.1:1", HOME=str(tmp_path))
+    refused = run("supervisor", "token", "list", env=env)
+    assert refused.returncode == 2
+    assert "--data-dir" in refused.stderr
+    named = run("supervisor", "token", "list", "--data-dir", str(tmp_path / "data"), env=env)
+    assert (named.returncode, named.stderr) == (0, "there are no tokens\n")
 
 
 def test_a_killed_server_comes_back_on_its_port_and_no_worker_notices(service: Service) -> None:
