@@ -12,8 +12,10 @@ CHAOS_ELSEWHERE := tests/integration/test_liveness.py tests/integration/test_rep
 SOAK_S ?= 3600
 # What is compiled once is not compiled by each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
-# What has nothing to do with each other, on two cores.
-SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs=2 --output-sync=target
+# What has nothing to do with each other, on two cores; $(1): what is shown in one piece, "target" or
+# "line" (make 4 and newer).
+SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs=2 \
+	$(if $(filter output-sync,$(.FEATURES)),--output-sync=$(1))
 
 .PHONY: help crawl up test conformance check bench chaos soak docs clean \
 	packages style types imports generated deployment
@@ -50,7 +52,7 @@ $(VENV)-scrapydweb/ready: requirements-scrapydweb.txt
 
 # More at once than two cores have: most tests wait for most of their time.
 test:
-	$(SIDE_BY_SIDE) $(VENV)/ready-dev $(VENV)-scrapydweb/ready packages
+	$(call SIDE_BY_SIDE,line) $(VENV)/ready-dev $(VENV)-scrapydweb/ready packages
 	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 packages:
@@ -69,7 +71,7 @@ soak: $(VENV)/ready-dev
 	SOAK_S=$(SOAK_S) $(BIN)/python -m pytest -s tests/chaos/test_soak.py $(ARGS)
 
 check: $(VENV)/ready-dev
-	$(SIDE_BY_SIDE) types style imports generated deployment
+	$(call SIDE_BY_SIDE,target) types style imports generated deployment
 
 style:
 	$(BIN)/ruff check .

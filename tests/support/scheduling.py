@@ -8,10 +8,10 @@ from tests.support.server_kinds import EVERYWHERE
 
 # In the order that they run in: long tests first, so that none begins when all others end.
 FOLDERS = {"browser": 0, "chaos": 1, "integration": 1, "conformance": 2, "unit": 3}
-# They take a minute or more and share nothing: each of their tests goes where there is room.
+# They take long and share nothing: each of their tests goes where there is room.
 SPREAD = (
-    "test_cli.py", "test_export.py", "test_few_rights.py", "test_liveness.py",
-    "test_replacing_workers.py", "test_robots.py", "test_supervisor_memory.py",
+    "test_cli.py", "test_export.py", "test_extraction_hostile.py", "test_few_rights.py",
+    "test_liveness.py", "test_replacing_workers.py", "test_robots.py", "test_supervisor_memory.py",
     "test_supervisor_process.py", "test_supervisor_service.py", "test_worker.py",
 )  # fmt: skip
 
