@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from redis.exceptions import ResponseError
 
 from scraper.jobs import (
     ConfigError,
@@ -100,6 +101,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _report(str(error), EXIT_REDIS, error, debug)
     except JobsError as error:
         return _report(str(error), EXIT_FAILED, error, debug)
+    except ResponseError as error:
+        text = (
+            f"Redis refuses: {error}. See the rights of its user (docs/acl.md) and the queue's name"
+        )
+        return _report(text, EXIT_FAILED, error, debug)
     except BrokenPipeError:
         # The reader of our output has seen enough (`... | head`).
         sys.stderr.close()

@@ -16,6 +16,7 @@ from scraper.jobs.config_loading import likely_typos
 from scraper.jobs.connection import ServerProblem, check_server, connect
 from scraper.jobs.keys import Keys
 from scraper.jobs.presets import load_presets
+from scraper.jobs.redis_url import safe_url
 from scraper.logs import configure_logs
 from supervisor.cli_options import config_of, connection_options, worker_options
 from supervisor.cli_output import err
@@ -59,7 +60,7 @@ def check(**options: Any) -> int:
         err.print(f"- {'' if problem.is_fatal else 'warning: '}{problem}", markup=False)
     if any(problem.is_fatal for problem in problems):
         return 2
-    where = config.redis_url or "the embedded server"
+    where = safe_url(config.redis_url) if config.redis_url else "the embedded server"
     err.print(f"the configuration is right; queue {config.queue_name} on {where}", markup=False)
     return 0
 

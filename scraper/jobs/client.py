@@ -197,6 +197,8 @@ class JobQueue:
                 raise QueueFullError(str(error)) from error
             if any(word in str(error) for word in ("MISCONF", "READONLY", "NOREPLICAS")):
                 raise QueueUnwritableError(str(error)) from error
+            if "DB index" in str(error):
+                raise RedisUnreachableError(self.url, str(error)) from error
             raise
 
     def parse(

@@ -31,7 +31,14 @@ from redis.sentinel import SentinelConnectionPool as SyncSentinelPool
 from scraper.jobs.cluster import QueueCluster
 from scraper.jobs.errors import JobsError
 from scraper.jobs.packing import pack_in_c
-from scraper.jobs.redis_url import Kind, RedisAddress, RedisUrlError, parse_redis_url, safe_url
+from scraper.jobs.redis_url import (
+    Kind,
+    RedisAddress,
+    RedisUrlError,
+    parse_redis_url,
+    plain_reason,
+    safe_url,
+)
 from scraper.jobs.server_facts import ServerFacts, ServerProblem, check_server
 
 __all__ = [
@@ -68,7 +75,7 @@ class RedisUnreachableError(JobsError):
         self.url = safe_url(url)
         self.reason = reason
         super().__init__(
-            f"Redis at {self.url} is out of reach: {reason.rstrip('.')}. Check REDIS_URL"
+            f"Redis at {self.url} is out of reach: {plain_reason(reason)}. Check REDIS_URL"
         )
 
 

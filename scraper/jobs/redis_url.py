@@ -23,6 +23,15 @@ class RedisUrlError(JobsError):
         super().__init__(f"bad Redis URL {safe_url(url)}: {problem}")
 
 
+def plain_reason(reason: str) -> str:
+    """What the server or the client says, in words that tell what to do."""
+    if reason.startswith(("HELLO must", "NOAUTH", "Authentication required")):
+        return "it asks for a password: redis://:PASSWORD@HOST:6379/0"
+    if reason.startswith("DB index"):
+        return "it has no database of this number (the last part of the URL)"
+    return reason.rstrip(".")
+
+
 class Kind(enum.Enum):
     """What listens at the other end."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoPermissionError, RedisClusterException, RedisError
 
+from scraper.jobs.redis_url import plain_reason
+
 LOWEST_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 _LOWEST = "Redis 7.0+ or Valkey 7.2+"
 # Idle workers wait in blocking reads of some seconds; less would cut them off.
@@ -78,7 +80,9 @@ async def check_server(client: Redis | RedisCluster, replicas_wanted: int = 0) -
         problem = ServerProblem(False, "INFO is not permitted", remedy)
         return ServerFacts(is_reachable=True, problems=(problem,))
     except (RedisError, RedisClusterException, OSError) as error:
-        problem = ServerProblem(True, f"no answer ({error})", "check REDIS_URL and the server")
+        problem = ServerProblem(
+            True, f"no answer ({plain_reason(str(error))})", "check REDIS_URL and the server"
+        )
         return ServerFacts(is_reachable=False, problems=(problem,))
     timeout = await _setting(client, "timeout")
     facts = replace(

@@ -19,6 +19,7 @@ from supervisor.fleet import read_fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
 from tests.support.processes import environment, run, running, start, wait_until
+from tests.support.redis_server import free_port, server_process
 from tests.support.services import asked
 from tests.support.site import Site, serve, tree
 
@@ -129,6 +130,27 @@ def test_redis_out_of_reach_exits_with_3_and_shows_no_password() -> None:
     assert "127.0.0.1:1" in done.stderr
     assert "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_refuses_us_is_told_in_one_line_without_the_password(tmp_path: Path) -> None:
+    port = free_port()
+    server = f"127.0.0.1:{port}"
+    rights = ["--port", str(port), "--requirepass", "hunter2", "--user"]
+    rights += ["few", "on", ">few", "+hello", "+ping"]
+    url = f"redis://:hunter2@{server}/0"
+    with server_process(tmp_path, rights, url):
+        for given, command, code, told in (
+            (f"redis://{server}/0", "jobs", 3, "it asks for a password"),
+            (f"redis://{server}/0", "check", 2, "it asks for a password"),
+            (f"redis://:wrong@{server}/0", "jobs", 3, "invalid username-password"),
+            (f"redis://:hunter2@{server}/77", "jobs", 3, "no database of this number"),
+            (f"redis://few:few@{server}/0", "jobs", 1, "no permissions"),
+            (url, "check", 0, f"redis://:***@{server}/0"),
+        ):
+            done = run("supervisor", command, env=environment(given))
+            assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+            assert "Traceback" not in done.stderr
+            assert "hunter2" not in done.stderr
 
 
 def test_the_trace_is_shown_with_debug(place: QueuePlace) -> None:
