@@ -78,6 +78,8 @@ def print_summary(
         f"{seconds:.1f} s in all",
         markup=False,
     )
+    if writer is None and pages.done:
+        err.print(f"its pages: python -m supervisor data {view.id}", markup=False)
     if result.error_count:
         if not sys.stdout.isatty() or writer:
             for item in result.errors[:ERRORS_SHOWN]:

@@ -18,7 +18,7 @@ import pytest
 from supervisor.fleet import read_fleet
 from tests.chaos.queue_reader import QueueReader
 from tests.integration.conftest import QueuePlace
-from tests.support.processes import environment, run, running, start, wait_until
+from tests.support.processes import ROOT, environment, run, running, start, wait_until
 from tests.support.redis_server import free_port, server_process
 from tests.support.services import asked
 from tests.support.site import Site, serve, tree
@@ -84,9 +84,17 @@ def test_output_to_stdout_is_json_lines_and_nothing_else(place: QueuePlace, site
     assert [json.loads(line)["url"] for line in done.stdout.splitlines()] == [f"{site.url}/3"]
 
 
+def test_a_crawl_without_a_file_says_where_its_pages_are(place: QueuePlace, site: Site) -> None:
+    done = cli(place, "crawl", f"{site.url}/3", "--max-pages", "2", "--job-id", "two")
+    assert done.returncode == 0
+    assert "python -m supervisor data two" in done.stderr
+    assert len(cli(place, "data", "two").stdout.splitlines()) == 2
+
+
 def test_a_failed_job_exits_with_1_and_names_the_error(place: QueuePlace, site: Site) -> None:
     done = cli(place, "scrape", f"{site.url}/nowhere")
     assert done.returncode == 1
+    assert "supervisor data" not in done.stderr
     assert "http_404" in done.stderr
 
 
@@ -151,6 +159,16 @@ def test_a_server_that_refuses_us_is_told_in_one_line_without_the_password(tmp_p
             assert (done.returncode, told in done.stderr) == (code, True), done.stderr
             assert "Traceback" not in done.stderr
             assert "hunter2" not in done.stderr
+
+
+def test_a_python_without_our_packages_is_told_to_take_the_right_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "supervisor", "jobs"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert ".venv/bin/python" in done.stderr
 
 
 def test_the_trace_is_shown_with_debug(place: QueuePlace) -> None:
