@@ -396,6 +396,17 @@ async def test_pace_says_that_no_worker_runs_and_that_the_queue_is_paused(
     assert await reason("one") == ""
 
 
+async def test_eta_at_a_slow_host_is_by_what_it_let_through_of_late(queue: QueueDriver) -> None:
+    await queue.start_crawl("crawl", [f"{SLOW}/{number}" for number in range(20)], max_pages=99)
+    await queue.end("w1", await queue.lease_one(), host_strain_ms=4000)
+    await queue.redis.hset(queue.keys.job("crawl"), "rate", "0")
+    pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
+    assert (pace.reason, pace.eta_ms) == ("slow_host", 19 * 4000)
+    await queue.redis.hset(queue.keys.job("crawl"), "rate", "10")
+    pace = JobPace.from_json(await queue.transitions.job_pace("crawl"))
+    assert (pace.reason, pace.eta_ms) == ("slow_host", 1900)
+
+
 async def test_ended_and_unknown_jobs_have_no_pace(queue: QueueDriver) -> None:
     await queue.submit("one")
     await queue.end("w1", await queue.lease_one())

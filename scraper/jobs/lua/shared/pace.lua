@@ -27,7 +27,9 @@ end
 local function eta_of(job, rate, held)
   local left = math.max(0, math.min(job.known - job.failed - job.skipped, job.max_pages) - job.done)
   local page_ms = rate > 0 and 1000 / rate or 0
-  if held and held.delay then page_ms = math.max(page_ms, held.delay) end
+  -- A slow host's delay is soon another: what it let through of late tells more.
+  local is_fleeting = held and held.reason == 'slow_host' and rate > 0
+  if held and held.delay and not is_fleeting then page_ms = math.max(page_ms, held.delay) end
   if page_ms == 0 then return nil end
   return math.floor(left * page_ms + (held and held.wait or 0))
 end
