@@ -49,6 +49,14 @@ def test_a_worker_reads_exactly_the_settings_of_its_service(tmp_path: Path) -> N
     assert read == config.model_copy(update={"redis_url": "unix:///there"})
 
 
+def test_what_an_operator_tuned_of_the_allocator_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0:glibc.malloc.check=1")
+    tunables = worker_environment(Config(), "unix:///there")["GLIBC_TUNABLES"].split(":")
+    assert tunables[1:] == ["glibc.malloc.hugetlb=0", "glibc.malloc.check=1"]
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    assert worker_environment(Config(), "unix:///there")["GLIBC_TUNABLES"] == tunables[0]
+
+
 @pytest.fixture
 def untouched_logs() -> Iterator[None]:
     root = logging.getLogger()
