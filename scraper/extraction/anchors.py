@@ -37,9 +37,10 @@ def read_anchors(nodes: Iterable[LexborNode], cuts: set[str]) -> Anchors:
         if len(linked) == most:
             cuts.add("anchors")
             break
-        text = node.text() if chars_left > 0 else ""
-        if "{" in text:
-            text = raw_text(node)
+        child = node.first_child if chars_left > 0 else None
+        text = child.text_content if child is not None and child.next is None else None
+        if text is None:
+            text = raw_text(node) if child is not None else ""
         chars_left -= len(text)
         linked.append(attributes)
         raw_texts.append(text)
