@@ -253,4 +253,6 @@ def test_crawl_delay_spaces_the_fetches_of_all_workers(
     starts = [at for at, _ in site.times]
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     assert len(starts) == 8
-    assert min(gaps) > 0.375
+    # A site on a busy machine hears of a request late: then one gap is longer, the next shorter.
+    assert min(gaps) > 0.25
+    assert min(one + next_one for one, next_one in itertools.pairwise(gaps)) > 2 * 0.375
