@@ -101,9 +101,10 @@ def test_a_slow_host_is_fetched_from_less_often_and_its_job_says_so(
         wait_until(lambda: queue.has_ended("job"), 40, "the job ends")
     assert queue.done("job") == 41
     times = [at for at, _ in site.times]
-    gaps = sorted(after - before for before, after in itertools.pairwise(times[5:]))
-    # Half of the answer's time lies between two starts: two are in flight, not four.
-    assert gaps[0] > 0.1
+    gaps = [after - before for before, after in itertools.pairwise(times[5:])]
+    # Half of the answer's time lies between two starts: two are in flight, not four. (A site on a
+    # busy machine hears of a request late: then one gap is longer, the next shorter.)
+    assert min(one + next_one for one, next_one in itertools.pairwise(gaps)) > 0.2
     assert reason == "slow_host"
 
 
