@@ -76,10 +76,13 @@ def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _is_ready(service: Service) -> bool:
     try:
-        workers = service.api.get("/workers").json["workers"]
+        return "running" in _states(service)
     except OSError:
         return False
-    return any(worker.get("state") == "running" for worker in workers)
+
+
+def _states(service: Service) -> list[str]:
+    return [worker.get("state") for worker in service.api.get("/workers").json["workers"]]
 
 
 def test_a_job_is_submitted_followed_and_fetched(
@@ -128,6 +131,8 @@ def test_tokens_are_not_looked_for_on_this_machine_when_a_service_is_named(tmp_p
 
 
 def test_a_killed_server_comes_back_on_its_port_and_no_worker_notices(service: Service) -> None:
+    # Another test restarts a worker: its predecessor may be about to end.
+    wait_until(lambda: _states(service) == ["running"], 60, "the one worker is alone")
     workers = {worker["pid"] for worker in service.api.get("/workers").json["workers"]}
     before = service.server_pid
     assert before is not None
