@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -10,6 +11,8 @@ _T = TypeVar("_T")
 
 # How often is looked: so much later than its deadline a fetch may end.
 LOOK_EVERY_S = 0.05
+# The deadline of one that was ended: there is none left.
+_PASSED = math.inf
 
 
 class Deadlines:
@@ -21,7 +24,6 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._due_s: dict[asyncio.Task[object], float] = {}
-        self._late: set[asyncio.Task[object]] = set()
         self._looking: asyncio.TimerHandle | None = None
 
     async def within(self, timeout_s: float, steps: Coroutine[object, object, _T]) -> _T:
@@ -40,14 +42,11 @@ class Deadlines:
             return await steps
         except asyncio.CancelledError as error:
             # Whoever else cancels the task means all of it.
-            if task in self._late and task.uncancel() <= cancelling:
-                self._late.discard(task)
+            if self._due_s[task] == _PASSED and task.cancelling() - 1 <= cancelling:
                 raise TimeoutError from error
             raise
         finally:
-            del self._due_s[task]
-            if task in self._late:
-                self._late.discard(task)
+            if self._due_s.pop(task) == _PASSED:
                 task.uncancel()
 
     def _look(self) -> None:
@@ -55,8 +54,7 @@ class Deadlines:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         for task in [task for task, due_s in self._due_s.items() if due_s <= now_s]:
-            if task not in self._late:
-                self._late.add(task)
-                task.cancel()
+            self._due_s[task] = _PASSED
+            task.cancel()
         if self._due_s:
             self._looking = loop.call_later(LOOK_EVERY_S, self._look)

@@ -60,3 +60,31 @@ def test_a_cancelled_task_is_cancelled_not_late() -> None:
         assert not deadlines._due_s
 
     asyncio.run(scenario())
+
+
+def test_a_late_task_that_is_cancelled_besides_stays_cancelled() -> None:
+    async def scenario() -> None:
+        deadlines, left = Deadlines(), []
+
+        async def cancelled_while_it_ends() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            try:
+                await asyncio.sleep(60)
+            finally:
+                task.cancel()
+
+        async def fetch() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            try:
+                await deadlines.within(0.05, cancelled_while_it_ends())
+            finally:
+                left.append(task.cancelling())
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(fetch())
+        # One request to cancel it was ours, and is taken back; the other is not.
+        assert left == [1]
+
+    asyncio.run(scenario())
