@@ -22,12 +22,12 @@ _MAX_REOPENED: Final = 1_000_000
 _EQUAL_FORMATTING: Final = 3
 
 # One attribute as the HTML tokenizer reads it. Possessive, so that nothing is tried twice.
-ATTRIBUTE: Final = (
+_ATTRIBUTE: Final = (
     rb"(?:[\s/]*+[^\s/>][^\s/>=]*+"
     rb"""(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+))?+)"""
 )
 _MANY_ATTRIBUTES = re.compile(
-    rb"(<[a-zA-Z][^\s/>]*+%b{%d})%b++" % (ATTRIBUTE, MAX_ATTRIBUTES, ATTRIBUTE)
+    rb"(<[a-zA-Z][^\s/>]*+%b{%d})%b++" % (_ATTRIBUTE, MAX_ATTRIBUTES, _ATTRIBUTE)
 )
 # A formatting start tag; its name and attributes as group 1 where these are of the usual form, so
 # that equal ones are written equally. Names spelt out, not (?i): three times as fast.
@@ -55,7 +55,7 @@ _NESTING = re.compile(
         b"raw": _RAW_TEXT,
         b"void": VOID,
         b"limiting": _SELF_LIMITING,
-        b"attribute": ATTRIBUTE,
+        b"attribute": _ATTRIBUTE,
     }
 )
 _FORMATTING_NAMES: Final = frozenset(

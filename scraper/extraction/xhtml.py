@@ -8,11 +8,16 @@ import re
 from typing import Final
 
 from scraper.extraction.content_type import is_xml
-from scraper.extraction.tame_markup import ATTRIBUTE, VOID
+from scraper.extraction.tame_markup import VOID
 
+# Without quotes, "<" begins the next tag: so each byte is looked at once, also where no tag ends.
+_ATTRIBUTE: Final = (
+    rb"(?:[\s/]*+[^\s/><][^\s/>=<]*+"
+    rb"""(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'<][^\s><]*+))?+)"""
+)
 _SELF_CLOSED: Final = re.compile(
-    rb"<(?!(?:%(void)b)[\s/>])([a-zA-Z][^\s/>]*+)(%(attribute)b*+)\s*+/>"
-    % {b"void": VOID, b"attribute": ATTRIBUTE}
+    rb"<(?!(?:%(void)b)[\s/>])([a-zA-Z][^\s/><]*+)(%(attribute)b*+)\s*+/>"
+    % {b"void": VOID, b"attribute": _ATTRIBUTE}
 )
 
 
