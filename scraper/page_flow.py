@@ -251,8 +251,9 @@ class PageFlow:
         except InvalidUrlError as error:
             work.fail("bad_response", str(error))
             return False
-        is_elsewhere = not work.lease.found_on and work.final_url != work.lease.url
-        if is_elsewhere and work.run.scope.decide(work.final_url, 0) is not None:
+        is_start, site = not work.lease.found_on, work.run.site or work.lease.url
+        # What the scope was made of belongs to it; to see that is cheaper than to ask.
+        if is_start and work.final_url != site and work.run.scope.decide(work.final_url, 0):
             work.run.follow_site(work.final_url)
         if 200 <= response.status < 300:
             return True
